@@ -1,0 +1,1 @@
+"""The vocabulary that every other package shares: records, topics, codec, settings, clock, ids, errors, metrics, log."""

@@ -1,0 +1,123 @@
+"""Settings: rows with name, default and help; from a TOML file, then `GROUNDSWELL_<NAME>` in the environment, then options."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from core.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "GROUNDSWELL_"
+
+
+def _row(default: Any, help: str) -> Any:  # noqa: A002 — the field's own word
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, typed."""
+
+    data: Path = _row(Path("data"), "Folder for state: index, SQLite file, tables. One process tree at a time uses it.")
+    broker: str = _row("127.0.0.1:9092", "Kafka bootstrap servers, host:port, separated by commas.")
+    broker_version: str = _row("", "Protocol version that kafka-python speaks, as in 2.3; empty = ask the broker.")
+    declare_topics: bool = _row(True, "Create missing topics at start; off for a broker that cannot, such as the embedded one.")
+    epoch: str = _row("", "Name of the broker's life in the ledger; `run` sets one for each embedded broker.")
+    partitions: int = _row(4, "Partitions of each topic that Groundswell creates; the bound on workers that share the load.")
+    replication: int = _row(1, "Replicas of each topic that Groundswell creates.")
+    database: str = _row("", "SQLAlchemy URL of the state; empty = SQLite in the data folder.")
+    rules: Path = _row(Path("samples/rules.yaml"), "Alert rules and receivers, YAML; see `groundswell rules check`.")
+    watchlists: tuple[Path, ...] = _row((), "Watchlist files for entity linking; empty = the bundled ones.")
+    device: Literal["auto", "cpu", "cuda"] = _row("auto", "Where models run: cuda fails at start where CUDA does not load.")
+    threads: int = _row(0, "Threads for model inference; 0 = one per core.")
+    web_host: str = _row("127.0.0.1", "Address that the web page is served on.")
+    web_port: int = _row(8000, "Port that the web page is served on.")
+    metrics_port: int = _row(0, "Port of the worker's own Prometheus metrics on 127.0.0.1; 0 = none.")
+    text_batch: int = _row(64, "Most texts that are scored in one go.")
+    transaction_batch: int = _row(256, "Most transactions that are scored in one go.")
+    index_batch: int = _row(1000, "Most documents written to the index in one commit.")
+    index_within_s: float = _row(0.5, "Longest wait for an index batch to fill.")
+    max_in_flight: int = _row(2000, "Embedded broker: most records between source and index; it keeps only 5 MB a partition.")
+    max_dead_ratio: float = _row(0.9, "Share of the last 1,000 records that may be dead letters before the worker stops.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _row("INFO", "Least severity that is logged.")
+
+    @property
+    def database_url(self) -> str:
+        """The state's SQLAlchemy URL."""
+        return self.database or f"sqlite:///{(self.data / 'state.sqlite').absolute()}"
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the embedded index lives."""
+        return self.data / "index"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: what `GROUNDSWELL_<NAME>` and the key in the file set."""
+
+    name: str
+    default: str
+    help: str
+
+
+def rows() -> list[Setting]:
+    """Every setting with its default, for the README's table.
+
+    >>> rows()[1].name
+    'broker'
+    """
+    return [Setting(f.name, "" if f.default == () else str(f.default), f.metadata["help"]) for f in fields(Settings)]
+
+
+def load_settings(file: Path | None = None, *, environ: Mapping[str, str], options: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from defaults, then `file`, then `environ`, then `options` whose value is not None.
+
+    >>> load_settings(environ={"GROUNDSWELL_WEB_PORT": "9000"}).web_port
+    9000
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_from_file(file))
+    values.update(_from_environment(environ))
+    values.update({name: value for name, value in (options or {}).items() if value is not None})
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_to_path)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{error}; see the settings table in README.md") from error
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings: {error.strerror}", file=str(file)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", file=str(file)) from error
+    _refuse_unknown(values, where=str(file))
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    names = {f.name for f in fields(Settings)}
+    found: dict[str, Any] = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if variable.startswith(ENVIRONMENT_PREFIX) and name in names:
+            found[name] = value.split(":") if name == "watchlists" else value
+    return found
+
+
+def _refuse_unknown(values: Mapping[str, Any], *, where: str) -> None:
+    unknown = sorted(set(values) - {f.name for f in fields(Settings)})
+    if unknown:
+        raise ConfigError(f"unknown setting; the names are in README.md's table: {', '.join(unknown)}", file=where)
+
+
+def _to_path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise NotImplementedError
