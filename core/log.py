@@ -43,8 +43,9 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "kafka", "apscheduler"):
+    for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "apscheduler", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.ERROR)  # warns of every slow poll of its own loop
 
 
 def get(name: str) -> Any:

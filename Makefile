@@ -1,0 +1,53 @@
+# Groundswell. `make run` and `make test` are all that a fresh machine with Python 3.11+ needs.
+VENV   ?= .venv
+PYTHON := $(VENV)/bin/python
+UV     := $(shell command -v uv 2>/dev/null)
+SOURCES := groundswell.py alerts bench commands core models samples search streams tests web
+ARGS   ?=
+
+.PHONY: run test check format live bench lock clean
+
+run: $(VENV)/.run           ## the whole product on the embedded tier, replaying the samples; ARGS is passed on
+	$(VENV)/bin/groundswell run $(ARGS)
+
+test: $(VENV)/.dev          ## all tests; those that need Java say so where it is missing
+	$(PYTHON) -m pytest --doctest-modules $(ARGS)
+
+check: $(VENV)/.dev         ## format, lint, types, import contracts, spelling
+	$(PYTHON) -m ruff format --check $(SOURCES)
+	$(PYTHON) -m ruff check $(SOURCES)
+	$(PYTHON) -m mypy $(SOURCES)
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/codespell $(SOURCES) README.md ARCHITECTURE.md CHANGELOG.md
+
+format: $(VENV)/.dev
+	$(PYTHON) -m ruff check --fix $(SOURCES)
+	$(PYTHON) -m ruff format $(SOURCES)
+
+live: $(VENV)/.dev          ## only the tests on a real Kafka
+	$(PYTHON) -m pytest -m live $(ARGS)
+
+bench: $(VENV)/.dev         ## throughput of the worker against the bare models
+	$(PYTHON) -m bench.throughput $(ARGS)
+
+# A virtual environment from the lock files: with uv where it is, else with pip.
+$(VENV)/.%: locks/%.txt pyproject.toml
+ifdef UV
+	test -x $(PYTHON) || $(UV) venv --quiet --python '>=3.11,<3.14' $(VENV)
+	$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r $<
+	$(UV) pip install --quiet --python $(PYTHON) --no-deps -e .
+else
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+endif
+	touch $@
+
+lock:                       ## make the lock files anew
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu pyproject.toml -o locks/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev pyproject.toml -o locks/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra gpu --extra dev pyproject.toml -o locks/gpu.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev --extra train pyproject.toml -o locks/train.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The command line, one file a command; `wiring.py` builds the parts that they share."""

@@ -1,0 +1,74 @@
+"""`groundswell ingest`: files and feeds into the raw topics of any broker."""
+
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from core import log
+from core.clock import utc_now
+from core.codec import MAX_RECORD_BYTES
+from core.errors import ConfigError
+from core.settings import Settings
+from core.topics import RAW
+from streams.dead_letters import dead_letter_of
+from streams.kafka_client import EventProducer
+from streams.messages import Received
+from streams.sources.files import SourceRecord, read_file
+from streams.sources.formats import load_format
+from streams.sources.replay import Pace
+from streams.sources.rss import Feed, poll_into, schedule
+
+_MAX_DEAD_BYTES = 1_900_000  # what a dead-letter topic takes, less headers
+_log = log.get(__name__)
+
+
+def ingest_file(settings: Settings, kind: str, file: Path, *, speed: float | None, record_format: str | None) -> None:
+    """Send a file's records; those that cannot go into the topic go to its dead letters. Ends with a line that counts both."""
+    chosen = load_format(record_format) if record_format is not None else None
+    if chosen is None and file.suffix == ".csv":
+        raise ConfigError("a CSV file needs --format: tabformer, sparkov, handbook, or a YAML file", file=str(file))
+    pace = Pace(speed)
+    sent = dead = 0
+    with EventProducer(settings) as producer:
+        for record in read_file(file, kind, chosen):
+            pace.wait_for(record.time)
+            reason = record.reason or _too_big(record)
+            if reason is None:
+                producer.send(record.message())
+                sent += 1
+            else:
+                _send_dead(producer, record, reason, file)
+                dead += 1
+        producer.flush()
+    sys.stderr.write(f"sent {sent} records to {RAW[kind].name}, {dead} to {RAW[kind].dead}\n")
+
+
+def _too_big(record: SourceRecord) -> str | None:
+    size = len(record.raw)
+    return f"record of {size} bytes; at most {MAX_RECORD_BYTES} are taken" if size > MAX_RECORD_BYTES else None
+
+
+def _send_dead(producer: EventProducer, record: SourceRecord, reason: str, file: Path) -> None:
+    """Send a dead letter; of a record too big even for that, the beginning (the file still holds it: the reason names the line)."""
+    told = f"{file}:{record.line}: {reason}"
+    sys.stderr.write(f"groundswell: {told}\n")
+    source = Received(RAW[record.kind].name, -1, record.line, None, record.raw[:_MAX_DEAD_BYTES], time.time())
+    producer.send(dead_letter_of(source, told, stage="ingest", now_s=time.time()))
+
+
+def ingest_feeds(settings: Settings, urls: list[str], *, every_s: float, once: bool) -> None:
+    """Poll feeds and send what is new, every `every_s` seconds until stopped."""
+    feeds = [Feed(url) for url in urls]
+    with EventProducer(settings) as producer, httpx.Client() as client:
+
+        def poll() -> None:
+            count = poll_into(feeds, client, utc_now, producer.send)
+            producer.flush()
+            _log.info("feeds_polled", feeds=len(feeds), items=count)
+
+        if once:
+            poll()
+            return
+        schedule(poll, every_s=every_s).start()

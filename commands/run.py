@@ -1,0 +1,282 @@
+"""`groundswell run`: the embedded tier in one process tree.
+
+this process:  embedded broker, replay of the input through the gate, progress
+├─ worker:     Faust agents, index writer, delivery of alerts
+└─ web:        page and API
+"""
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from commands import wiring
+from commands.data_folder import locked
+from commands.output import print_json
+from commands.progress import Progress, Snapshot
+from commands.supervise import Child, ChildFailed
+from core import log
+from core.clock import rfc3339, utc_now
+from core.errors import Retryable
+from core.settings import Settings
+from core.topics import ALL
+from search.kql import parse
+from streams.backlog import TOPICS, backlog
+from streams.embedded import EMBEDDED_VERSION, EmbeddedBroker, forget_offsets
+from streams.gate import Gate
+from streams.kafka_client import EventProducer, Offsets
+from streams.ledger import Ledger
+from streams.sources.files import input_files, read_file
+from streams.sources.replay import Pace, merge
+from streams.totals import totals
+
+_MAX_BYTES_IN_FLIGHT = 1_000_000  # scored records are up to three times their raw size; the broker keeps 5 MB a partition
+_DRAIN_S = 60.0
+_DELIVERY_GRACE_S = 30.0
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `run` was asked for; `speed` None = as fast as it goes, `input` None = the bundled samples."""
+
+    input: Path | None
+    speed: float | None
+    exit_when_idle: bool
+    json: bool
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run did. `read = scored + dead`; `labels` are read beside that. `pending` deliveries go out at the next run."""
+
+    read: int
+    scored: int
+    dead: int
+    indexed: int
+    labels: int
+    matches: int
+    transitions: int
+    delivered: int
+    pending: int
+    seconds: float
+    texts_per_second: float
+    transactions_per_second: float
+
+
+@dataclass(slots=True)
+class Feed:
+    """The replay, in a thread of its own."""
+
+    settings: Settings
+    options: Options
+    offsets: Offsets
+    ledger: Ledger
+    stop: threading.Event
+    sent: int = 0
+    done: bool = False
+    error: BaseException | None = None
+    _thread: threading.Thread | None = field(default=None)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _sleep(self, seconds: float) -> None:
+        self.stop.wait(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._send_all()
+            self.done = True
+        except BaseException as error:  # noqa: BLE001 — told to the main thread, which ends the run
+            self.error = error
+
+    def _send_all(self) -> None:
+        files = input_files(self.options.input or wiring.SAMPLES)
+        pace = Pace(self.options.speed, sleep=self._sleep)
+        with EventProducer(self.settings) as producer:
+            gate = Gate(
+                backlog=lambda: backlog(self.offsets.ends(TOPICS), self.ledger.entries()),
+                max_records=self.settings.max_in_flight,
+                max_bytes=_MAX_BYTES_IN_FLIGHT,
+                on_wait=producer.flush,
+                should_stop=self.stop.is_set,
+            )
+            for record in merge([read_file(path, kind) for kind, path in files]):
+                pace.wait_for(record.time)
+                if not gate.take(len(record.raw)):
+                    break
+                producer.send(record.message())
+                self.sent += 1
+            producer.flush()
+
+
+def run(settings: Settings, options: Options) -> Summary:
+    """Run until stopped, or with `exit_when_idle` until everything is scored, indexed and delivered; what was done."""
+    with locked(settings.data, demo=options.input is None), EmbeddedBroker() as broker:
+        forget_offsets(settings.data / "faust")
+        embedded = replace(
+            settings,
+            broker=broker.address,
+            broker_version=EMBEDDED_VERSION,
+            partitions=broker.partitions,
+            declare_topics=False,
+            epoch=f"run-{uuid.uuid4().hex[:12]}",
+            rules=wiring.find_rules(settings.rules),
+        )
+        return _Run(embedded, options).run()
+
+
+class _Run:
+    """One run: its parts, and the loop that watches them."""
+
+    def __init__(self, settings: Settings, options: Options) -> None:
+        self._settings = settings
+        self._options = options
+        wiring.open_rules(settings)  # a bad rule file is told here, not in a worker's log
+        self._store = wiring.open_alerts(settings)
+        self._ledger = wiring.open_ledger(settings)
+        self._offsets = Offsets(settings)
+        self._stop = threading.Event()
+        self._signals = 0
+        self._feed = Feed(settings, options, Offsets(settings), self._ledger, self._stop)
+        self._before = self._store.counts()
+        self._children = [self._child("worker"), self._child("web")]
+        self._started = utc_now()
+        self._clock_s = time.monotonic()
+        self._waiting_since_s: float | None = None
+
+    def run(self) -> Summary:
+        """Start everything, watch until the end, stop everything; the summary."""
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        self._offsets.ends(topic.name for topic in ALL)  # naming a topic makes the embedded broker create it
+        for child in self._children:
+            child.start()
+        self._feed.start()
+        address = f"http://{self._settings.web_host}:{self._settings.web_port}/"
+        with Progress(address, quiet=self._options.json) as progress:
+            try:
+                self._watch(progress)
+            finally:
+                self._stop.set()
+                self._feed.join()
+                self._drain(progress)
+                for child in self._children:
+                    child.stop()
+                progress.show(self._snapshot())
+        if self._feed.error is not None:
+            raise self._feed.error
+        return self._summary()
+
+    def _child(self, name: str) -> Child:
+        settings = self._settings
+        passed = ("data", "broker", "broker_version", "partitions", "declare_topics", "epoch", "rules", "max_in_flight")
+        environment = {f"GROUNDSWELL_{field.upper()}": str(getattr(settings, field)) for field in passed}
+        arguments = [name] if name == "worker" else [name, "--port", str(settings.web_port)]
+        output = sys.stderr.fileno() if self._options.json else sys.stdout.fileno()
+        return Child(name, arguments, environment, settings.data / "logs" / f"{name}.log", output)
+
+    def _watch(self, progress: Progress) -> None:
+        """Return when told to stop, or when all is done and `exit_when_idle` was asked for."""
+        while not self._stop.wait(0.25):
+            for child in self._children:
+                child.watch()
+            if self._feed.error is not None:
+                return
+            snapshot = self._snapshot()
+            progress.show(snapshot)
+            if self._options.exit_when_idle and self._feed.done and self._is_idle(snapshot):
+                return
+
+    def _is_idle(self, snapshot: Snapshot) -> bool:
+        """Whether everything is worked off and delivered, or its delivery has been refused for `_DELIVERY_GRACE_S`."""
+        if snapshot.backlog or snapshot.totals.read < self._feed.sent - snapshot.totals.labels:
+            self._waiting_since_s = None
+            return False
+        if not snapshot.pending:
+            return True
+        now_s = time.monotonic()
+        self._waiting_since_s = self._waiting_since_s or now_s
+        return now_s - self._waiting_since_s > _DELIVERY_GRACE_S
+
+    def _drain(self, progress: Progress) -> None:
+        """Let the worker finish what was sent: the embedded broker, and all in it, ends with this process."""
+        until_s = time.monotonic() + _DRAIN_S
+        while self._signals < 2 and time.monotonic() < until_s:
+            try:
+                self._children[0].watch()
+                snapshot = self._snapshot()
+            except (ChildFailed, Retryable):
+                return
+            progress.show(snapshot)
+            if not snapshot.backlog:
+                return
+            time.sleep(0.1)
+        if self._signals < 2:
+            _log.error("drain_timed_out", waiting=self._snapshot().backlog)
+
+    def _snapshot(self) -> Snapshot:
+        counts = self._store.counts()
+        return Snapshot(
+            sent=self._feed.sent,
+            totals=totals(self._ledger.entries()),
+            backlog=backlog(self._offsets.ends(TOPICS), self._ledger.entries()),
+            delivered=counts.delivered - self._before.delivered,
+            pending=counts.pending,
+            seconds=time.monotonic() - self._clock_s,
+        )
+
+    def _summary(self) -> Summary:
+        last = self._snapshot()
+        done = last.totals
+        seconds = max(last.seconds, 0.001)
+        return Summary(
+            read=done.read,
+            scored=done.scored,
+            dead=done.dead,
+            indexed=self._indexed(),
+            labels=done.labels,
+            matches=done.matches,
+            transitions=done.transitions,
+            delivered=last.delivered,
+            pending=last.pending,
+            seconds=round(seconds, 2),
+            texts_per_second=round(done.texts / seconds, 1),
+            transactions_per_second=round(done.transactions / seconds, 1),
+        )
+
+    def _indexed(self) -> int:
+        """How many distinct events the index itself holds that were scored since this run began."""
+        index = wiring.open_index(self._settings)
+        return asyncio.run(index.count(parse(f'ingested >= "{rfc3339(self._started)}"')))
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """Once: finish what is in flight, then end. Twice: end now."""
+        self._signals += 1
+        self._stop.set()
+
+
+def print_summary(summary: Summary, *, json: bool) -> None:
+    """The summary as the last line of standard output: one JSON object, or words."""
+    if json:
+        print_json(summary)
+        return
+    sys.stdout.write(
+        f"read {summary.read}, scored {summary.scored}, dead {summary.dead}, indexed {summary.indexed}, labels {summary.labels}, "
+        f"matches {summary.matches}, transitions {summary.transitions}, delivered {summary.delivered}, pending {summary.pending}, "
+        f"in {summary.seconds} s\n"
+    )

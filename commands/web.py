@@ -1,0 +1,109 @@
+"""`groundswell web`: the page and the API."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+
+from alerts.store import AlertStore
+from commands import wiring
+from commands.supervise import end_when_input_ends
+from core.clock import utc_now
+from core.codec import DECODERS
+from core.errors import InvalidRecord, Retryable
+from core.settings import Settings
+from core.topics import RAW
+from streams.backlog import TOPICS, backlog
+from streams.dead_letters import dead_letter_of
+from streams.kafka_client import EventProducer, Offsets
+from streams.ledger import Ledger
+from streams.messages import Received
+from streams.sources.files import SourceRecord
+from streams.totals import totals
+from web.app import build_app
+from web.deps import Deps
+from web.serve import serve
+
+_KINDS = {topic.name: kind for kind, topic in RAW.items()}
+_BACKLOG_FRESH_S = 0.5
+
+
+class Pipeline:
+    """The pipeline as the page sees it: its counters, and the way in for posted records."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, store: AlertStore) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._store = store
+        self._producer = EventProducer(settings)
+        self._offsets = Offsets(settings)
+        self._lock = threading.Lock()
+        self._backlog = (0.0, 0)
+        self._rate = (time.monotonic(), 0.0, 0.0)
+
+    async def counters(self) -> Mapping[str, float]:
+        """Totals since the ledger's epoch began, and how much is in flight."""
+        return await asyncio.to_thread(self._counters)
+
+    async def submit(self, topic: str, raw: bytes) -> None:
+        """Bring one posted record into its topic; it is confirmed on return. A bad one goes to the dead letters and raises."""
+        await asyncio.to_thread(self._submit, topic, raw)
+
+    def _counters(self) -> Mapping[str, float]:
+        done, counts = totals(self._ledger.entries()), self._store.counts()
+        return {
+            **{name: float(value) for name, value in asdict(done).items()},
+            "delivered": float(counts.delivered),
+            "pending": float(counts.pending),
+            "backlog": float(self._waiting()),
+            "events_per_second": self._events_per_second(done.scored),
+        }
+
+    def _submit(self, topic: str, raw: bytes) -> None:
+        kind = _KINDS[topic]
+        if not self._settings.declare_topics and self._waiting() > self._settings.max_in_flight:
+            raise Retryable("too much is in flight for the embedded broker; send the record again in a second")
+        try:
+            DECODERS[kind](raw, utc_now())
+        except InvalidRecord as error:
+            posted = Received(topic, -1, -1, None, raw, time.time())
+            self._producer.send_confirmed(dead_letter_of(posted, str(error), stage="ingest", now_s=time.time()))
+            raise
+        self._producer.send_confirmed(SourceRecord(kind, raw, None, 0).message())
+
+    def _waiting(self) -> int:
+        """The backlog, at most half a second old."""
+        with self._lock:
+            asked_s, waiting = self._backlog
+            if time.monotonic() - asked_s > _BACKLOG_FRESH_S:
+                waiting = backlog(self._offsets.ends(TOPICS), self._ledger.entries())
+                self._backlog = (time.monotonic(), waiting)
+            return waiting
+
+    def _events_per_second(self, scored: int) -> float:
+        """Scored events a second since the last call that was more than a second before."""
+        then_s, then, rate = self._rate
+        elapsed_s = time.monotonic() - then_s
+        if elapsed_s >= 1.0:
+            rate = max(0.0, (scored - then) / elapsed_s)
+            self._rate = (time.monotonic(), float(scored), rate)
+        return rate
+
+
+def run_web(settings: Settings, *, end_with_parent: bool = False) -> None:
+    """Serve until told to stop."""
+    if end_with_parent:
+        threading.Thread(target=end_when_input_ends, daemon=True).start()
+    store = wiring.open_alerts(settings)
+    pipeline = Pipeline(settings, wiring.open_ledger(settings), store)
+    deps = Deps(
+        index=wiring.open_index(settings),
+        alerts=store,
+        counters=pipeline.counters,
+        submit=pipeline.submit,
+        clock=utc_now,
+        version=metadata.version("groundswell"),
+    )
+    asyncio.run(serve(build_app(deps), host=settings.web_host, port=settings.web_port))

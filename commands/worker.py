@@ -1,0 +1,61 @@
+"""`groundswell worker`: the Faust agents and the delivery of alerts, in one process."""
+
+import asyncio
+import sys
+import threading
+
+import faust
+from prometheus_client import start_http_server
+
+from alerts.deliver import run_deliveries
+from alerts.receivers import open_receivers
+from commands import wiring
+from commands.supervise import end_when_input_ends
+from core import log, metrics
+from core.clock import utc_now
+from core.settings import Settings
+from streams.app import Deps, build_app
+from streams.kafka_client import Offsets
+
+_log = log.get(__name__)
+
+
+def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
+    """Run until told to stop by SIGTERM or SIGINT; what is in hand is finished or stays uncommitted."""
+    if end_with_parent:
+        threading.Thread(target=end_when_input_ends, daemon=True).start()
+    if settings.declare_topics:
+        offsets = Offsets(settings)
+        offsets.create()
+        offsets.close()
+    app = _assemble(settings)
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr="127.0.0.1", registry=metrics.REGISTRY)
+    worker = faust.Worker(app, override_logging=False, loglevel=None, redirect_stdouts=False, quiet=True, daemon=True)
+    worker.execute_from_commandline()
+
+
+def _assemble(settings: Settings) -> faust.App:
+    store = wiring.open_alerts(settings)
+    rules = wiring.open_rules(settings)
+    deps = Deps(
+        texts=wiring.open_texts(settings),
+        fraud=wiring.open_fraud(settings),
+        index=wiring.open_index(settings, writable=True),
+        rules=rules,
+        store=store,
+        ledger=wiring.open_ledger(settings),
+        clock=utc_now,
+    )
+    app = build_app(settings, deps)
+    receivers = open_receivers(rules.receivers, console=sys.stdout)
+
+    async def deliver() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(run_deliveries(store, receivers, clock=utc_now, stop=stop))
+        await app.wait_for_stopped(task)
+        stop.set()
+        await task
+
+    app.task(deliver)
+    return app

@@ -1,0 +1,341 @@
+"""The command line: `groundswell` and `python -m groundswell`. Each command's work is in `commands/`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core import log
+from core.errors import GroundswellError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Scores news, posts and payments as they stream in, makes them searchable, and warns when something surges.",
+)
+ingest_app = typer.Typer(no_args_is_help=True, help="Bring events in: from files, standard input or feeds.")
+score_app = typer.Typer(no_args_is_help=True, help="Score offline, with the code that the worker runs.")
+rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
+alerts_app = typer.Typer(no_args_is_help=True, help="Alerts that were raised.")
+topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
+dead_app = typer.Typer(no_args_is_help=True, help="Records that could not go on.")
+models_app = typer.Typer(no_args_is_help=True, help="Models that are here.")
+for name, sub in (
+    ("ingest", ingest_app),
+    ("score", score_app),
+    ("rules", rules_app),
+    ("alerts", alerts_app),
+    ("topics", topics_app),
+    ("dead", dead_app),
+    ("models", models_app),
+):
+    app.add_typer(sub, name=name)
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder for state.")]
+BrokerOption = Annotated[str | None, typer.Option("--broker", help="Kafka bootstrap servers, host:port.")]
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="Settings file, TOML.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ParentOption = Annotated[bool, typer.Option("--end-with-parent", hidden=True)]
+InputOption = Annotated[Path, typer.Option("--input", help="JSON Lines; - is standard input.")]
+OutputOption = Annotated[Path, typer.Option("--output", help="JSON Lines; - is standard output.")]
+FormatOption = Annotated[str | None, typer.Option("--format", help="CSV format: tabformer, sparkov, handbook, or a YAML file.")]
+SpeedOption = Annotated[str, typer.Option("--speed", help="Times real time by event time, or max.")]
+
+
+@app.command()
+def run(
+    input: Annotated[Path | None, typer.Option("--input", help="Folder with news*.jsonl, social*.jsonl, …")] = None,  # noqa: A002
+    rules: Annotated[Path | None, typer.Option("--rules", help="Alert rules, YAML.")] = None,
+    speed: SpeedOption = "max",
+    exit_when_idle: Annotated[
+        bool, typer.Option("--exit-when-idle", help="End when all is scored, indexed and delivered.")
+    ] = False,
+    data: DataOption = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port of the web page.")] = None,
+    settings: SettingsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run everything in one process tree on the embedded broker and replay the input (the bundled samples, if none is named)."""
+    from commands.run import Options, print_summary
+    from commands.run import run as run_embedded
+    from commands.wiring import settings_from
+
+    chosen = settings_from(settings, data=data, rules=rules, web_port=port)
+    options = Options(input=input, speed=parse_speed(speed), exit_when_idle=exit_when_idle, json=json)
+    summary = run_embedded(chosen, options)
+    print_summary(summary, json=json)
+    if exit_when_idle and summary.pending:
+        raise typer.Exit(1)
+
+
+@app.command()
+def worker(
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    rules: Annotated[Path | None, typer.Option("--rules", help="Alert rules, YAML.")] = None,
+    settings: SettingsOption = None,
+    end_with_parent: ParentOption = False,
+) -> None:
+    """Score, index, match and deliver from a Kafka broker."""
+    from commands.wiring import settings_from
+    from commands.worker import run_worker
+
+    run_worker(settings_from(settings, broker=broker, data=data, rules=rules), end_with_parent=end_with_parent)
+
+
+@app.command()
+def web(
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to serve on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to serve on.")] = None,
+    settings: SettingsOption = None,
+    end_with_parent: ParentOption = False,
+) -> None:
+    """Serve the page and the API."""
+    from commands.web import run_web
+    from commands.wiring import settings_from
+
+    chosen = settings_from(settings, broker=broker, data=data, web_host=host, web_port=port)
+    run_web(chosen, end_with_parent=end_with_parent)
+
+
+def _ingest(kind: str, file: Path, speed: str, record_format: str | None, broker: str | None, settings: Path | None) -> None:
+    from commands.ingest import ingest_file
+    from commands.wiring import settings_from
+
+    ingest_file(settings_from(settings, broker=broker), kind, file, speed=parse_speed(speed), record_format=record_format)
+
+
+FileArgument = Annotated[Path, typer.Argument(help="JSON Lines, or CSV with --format; - is standard input.")]
+
+
+@ingest_app.command("news")
+def ingest_news(
+    file: FileArgument, speed: SpeedOption = "max", broker: BrokerOption = None, settings: SettingsOption = None
+) -> None:
+    """News items: {published, source, title, body?, id?, url?, lang?}."""
+    _ingest("news", file, speed, None, broker, settings)
+
+
+@ingest_app.command("social")
+def ingest_social(
+    file: FileArgument, speed: SpeedOption = "max", broker: BrokerOption = None, settings: SettingsOption = None
+) -> None:
+    """Posts: {published, source, text, id?, author?, url?, followers?, lang?}."""
+    _ingest("social", file, speed, None, broker, settings)
+
+
+@ingest_app.command("transactions")
+def ingest_transactions(
+    file: FileArgument,
+    record_format: FormatOption = None,
+    speed: SpeedOption = "max",
+    broker: BrokerOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Payments: {id, time, customer_id, terminal_id, amount, currency, channel?, country?}."""
+    _ingest("transactions", file, speed, record_format, broker, settings)
+
+
+@ingest_app.command("labels")
+def ingest_labels(
+    file: FileArgument,
+    record_format: FormatOption = None,
+    speed: SpeedOption = "max",
+    broker: BrokerOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Findings about payments: {transaction_id, fraud, time}."""
+    _ingest("labels", file, speed, record_format, broker, settings)
+
+
+@ingest_app.command("rss")
+def ingest_rss(
+    urls: Annotated[list[str], typer.Argument(help="Feed addresses.")],
+    every_s: Annotated[float, typer.Option("--every", help="Seconds between polls.", min=10)] = 300.0,
+    once: Annotated[bool, typer.Option("--once", help="Poll once and end.")] = False,
+    broker: BrokerOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """RSS and Atom feeds as news, polled until stopped."""
+    from commands.ingest import ingest_feeds
+    from commands.wiring import settings_from
+
+    ingest_feeds(settings_from(settings, broker=broker), urls, every_s=every_s, once=once)
+
+
+@score_app.command("text")
+def score_text(input: InputOption = Path("-"), output: OutputOption = Path("-"), settings: SettingsOption = None) -> None:  # noqa: A002
+    """Lines {id, text, lang?} → sentiment, topic and entities."""
+    from commands.score import score_texts
+    from commands.wiring import settings_from
+
+    score_texts(settings_from(settings), input, output)
+
+
+@score_app.command("transactions")
+def score_transactions(
+    input: InputOption = Path("-"),  # noqa: A002
+    output: OutputOption = Path("-"),
+    labels: Annotated[Path | None, typer.Option("--labels", help="Labels, JSON Lines; each counts from its own time on.")] = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Payments in time order → fraud scores with reasons."""
+    from commands.score import score_payments
+    from commands.wiring import settings_from
+
+    score_payments(settings_from(settings), input, output, labels)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="KQL, as in 'sentiment.label:negative and entities.id:AAPL'.")] = "",
+    start: Annotated[str | None, typer.Option("--from", help="Earliest time: RFC 3339 or date math such as now-2w.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Time to stop before.")] = None,
+    size: Annotated[int, typer.Option("--size", min=0, max=10_000)] = 20,
+    sort: Annotated[str, typer.Option("--sort", help="FIELD:asc or FIELD:desc.")] = "time:desc",
+    data: DataOption = None,
+    settings: SettingsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Search the scored events."""
+    from commands.search import Search, print_search
+    from commands.wiring import settings_from
+
+    asyncio.run(print_search(settings_from(settings, data=data), Search(query, start, end, size, sort), json=json))
+
+
+@alerts_app.command("list")
+def alerts_list(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 50,
+    data: DataOption = None,
+    settings: SettingsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """The newest alerts."""
+    from commands.alerts import print_alerts
+    from commands.wiring import settings_from
+
+    print_alerts(settings_from(settings, data=data), limit=limit, json=json)
+
+
+@rules_app.command("check")
+def rules_check(file: Annotated[Path, typer.Argument(help="Rules, YAML.")]) -> None:
+    """Validate a rule file and say what each rule does."""
+    from commands.alerts import check_rules
+
+    check_rules(file)
+
+
+@topics_app.command("list")
+def topics_list(broker: BrokerOption = None, settings: SettingsOption = None, json: JsonOption = False) -> None:
+    """The topics, their partitions and messages."""
+    from commands.topics import print_topics
+    from commands.wiring import settings_from
+
+    print_topics(settings_from(settings, broker=broker), json=json)
+
+
+@topics_app.command("lag")
+def topics_lag(broker: BrokerOption = None, settings: SettingsOption = None, json: JsonOption = False) -> None:
+    """How far the workers are behind, by topic and partition."""
+    from commands.topics import print_lag
+    from commands.wiring import settings_from
+
+    print_lag(settings_from(settings, broker=broker), json=json)
+
+
+@dead_app.command("list")
+def dead_list(
+    topic: Annotated[str | None, typer.Option("--topic", help="Only records that came from this topic.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
+    broker: BrokerOption = None,
+    settings: SettingsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """The newest dead letters with their reasons."""
+    from commands.dead import print_dead
+    from commands.wiring import settings_from
+
+    print_dead(settings_from(settings, broker=broker), topic=topic, limit=limit, json=json)
+
+
+PlaceArgument = Annotated[str, typer.Argument(help="TOPIC.dead:PARTITION:OFFSET, as `dead list` prints it.")]
+
+
+@dead_app.command("show")
+def dead_show(place: PlaceArgument, broker: BrokerOption = None, settings: SettingsOption = None) -> None:
+    """One dead letter: its reason, where it came from, and its bytes."""
+    from commands.dead import show_dead
+    from commands.wiring import settings_from
+
+    show_dead(settings_from(settings, broker=broker), place)
+
+
+@dead_app.command("replay")
+def dead_replay(
+    places: Annotated[list[str] | None, typer.Argument(help="TOPIC.dead:PARTITION:OFFSET …")] = None,
+    topic: Annotated[str | None, typer.Option("--topic", help="All dead letters that came from this topic.")] = None,
+    with_file: Annotated[Path | None, typer.Option("--with", help="Send this file's bytes instead of the letter's.")] = None,
+    broker: BrokerOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Send dead letters to the topic that they came from, again."""
+    from commands.dead import replay_dead
+    from commands.wiring import settings_from
+
+    replay_dead(settings_from(settings, broker=broker), places or [], topic=topic, with_file=with_file)
+
+
+@models_app.command("list")
+def models_list(json: JsonOption = False) -> None:
+    """The models that are here and which of them serve."""
+    from commands.models import print_models
+
+    print_models(json=json)
+
+
+@models_app.command("show")
+def models_show(name: Annotated[str, typer.Argument(help="NAME/VERSION, as `models list` prints it.")]) -> None:
+    """A model's manifest, after its files were checked against it."""
+    from commands.models import show_model
+
+    show_model(name)
+
+
+def parse_speed(text: str) -> float | None:
+    """Times real time; None for `max`.
+
+    >>> parse_speed("max"), parse_speed("60")
+    (None, 60.0)
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise typer.BadParameter(f"{text!r} is neither a positive number nor max", param_hint="--speed")
+    return speed
+
+
+def main() -> None:
+    """Run the command line; an error that a person can mend ends it with one line and status 2."""
+    log.configure(level=os.environ.get("GROUNDSWELL_LOG_LEVEL", "INFO"))
+    try:
+        app()
+    except GroundswellError as error:
+        sys.stderr.write(f"groundswell: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

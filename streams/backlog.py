@@ -1,0 +1,45 @@
+"""How much is in flight: what the topics hold less what the ledger says was worked off."""
+
+from collections.abc import Iterable, Mapping
+
+from core.topics import (
+    ALERTS_MATCHES,
+    ALERTS_TRANSITIONS,
+    LABELS_RAW,
+    NEWS_RAW,
+    SCORED,
+    SOCIAL_RAW,
+    TRANSACTIONS_BY_CUSTOMER,
+    TRANSACTIONS_BY_TERMINAL,
+    TRANSACTIONS_PLACES,
+    TRANSACTIONS_RAW,
+    Topic,
+)
+from streams.ledger import Entry
+
+READERS: dict[str, tuple[Topic, ...]] = {
+    "score_texts": (NEWS_RAW, SOCIAL_RAW),
+    "admit": (TRANSACTIONS_RAW,),
+    "join_labels": (LABELS_RAW, TRANSACTIONS_PLACES),
+    "meet_terminal": (TRANSACTIONS_BY_TERMINAL,),
+    "score_transactions": (TRANSACTIONS_BY_CUSTOMER,),
+    "index": SCORED,
+    "match": SCORED,
+    "evaluate": (ALERTS_MATCHES,),
+    "route": (ALERTS_TRANSITIONS,),
+}
+TOPICS = sorted({topic.name for topics in READERS.values() for topic in topics})
+
+
+def backlog(ends: Mapping[tuple[str, int], int], entries: Iterable[Entry]) -> int:
+    """Messages that some stage has still to work off, each counted once for every stage that reads it.
+
+    >>> backlog({("news.raw", 0): 5}, [Entry("score_texts", "news.raw", 0, 2, 3, 0, 0)])
+    2
+    """
+    done = {(entry.stage, entry.topic, entry.partition): entry.offset + 1 for entry in entries}
+    waiting = 0
+    for stage, topics in READERS.items():
+        names = {topic.name for topic in topics}
+        waiting += sum(max(0, end - done.get((stage, *place), 0)) for place, end in ends.items() if place[0] in names)
+    return waiting

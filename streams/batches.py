@@ -1,0 +1,168 @@
+"""The shell around every agent: take a batch, work it off, send, count, ack. Nothing is acked before its outcome is confirmed.
+
+noack_take ─► work ─► send and confirm ─► dead letters sent and confirmed ─► flush tables ─► ledger ─► ack
+               │ Retryable: back off with jitter, for as long as it takes; the offset stays uncommitted
+               │ anything else: once more record by record; a record that fails alone is a dead letter
+               └ TooManyDeadLetters, or a bug in the shell itself: the process ends, its supervisor restarts it
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tenacity
+from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
+from faust.types import TP
+
+from core import log, metrics
+from core.errors import Retryable
+from streams.dead_letters import DeadRatio, TooManyDeadLetters, dead_letter_of
+from streams.ledger import Ledger, Outcome
+from streams.messages import Outgoing, Received, Worked, received
+
+EXIT_TOO_MANY_DEAD = 3  # a supervisor does not restart this one: a person must look
+EXIT_BUG = 70  # EX_SOFTWARE
+
+Work = Callable[[Sequence[Received]], Awaitable[Worked]]
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the pipeline: its name in the ledger, how it works a batch off, and how large a batch is."""
+
+    name: str
+    work: Work
+    size: int
+    within_s: float = 0.05
+    flush: bool = False  # True for stages that write tables: their changelog is confirmed before the ack
+
+
+class BatchRunner:
+    """Runs stages for one Faust app."""
+
+    def __init__(self, app: Any, ledger: Ledger, *, max_dead_ratio: float) -> None:
+        self._app = app
+        self._ledger = ledger
+        self._max_dead_ratio = max_dead_ratio
+
+    async def run(self, stage: Stage, stream: Any) -> None:
+        """Work a stream off for ever; an error that must not pass ends the process."""
+        ratio = DeadRatio(self._max_dead_ratio)
+        async for events in stream.noack_take(stage.size, within=stage.within_s):
+            try:
+                await self._settle(stage, [received(event) for event in events], ratio)
+            except asyncio.CancelledError:
+                raise
+            except TooManyDeadLetters as error:
+                _end_process(stage, error, EXIT_TOO_MANY_DEAD)
+            except BaseException as error:  # noqa: BLE001 — Faust would ack the batch of an agent that raises
+                _end_process(stage, error, EXIT_BUG)
+            for event in events:
+                await stream.ack(event)
+
+    async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> None:
+        started = time.monotonic()
+        worked = await self._work(stage, batch)
+        ratio.count(len(batch) - len(worked.dead), len(worked.dead))
+        letters = [dead_letter_of(message, reason, stage=stage.name, now_s=time.time()) for message, reason in worked.dead]
+        await self._patiently(stage.name, lambda: self._send([*worked.outgoing, *letters]))
+        if stage.flush:
+            await self._patiently(stage.name, self._flush)
+        counts = tally(batch, worked)
+        await self._patiently(stage.name, lambda: asyncio.to_thread(self._ledger.settle, stage.name, counts))
+        for topic, partition_dead in _count_dead(worked).items():
+            metrics.RECORDS_DEAD.labels(topic=topic, stage=stage.name).inc(partition_dead)
+        metrics.BATCH_SECONDS.labels(stage=stage.name).observe(time.monotonic() - started)
+
+    async def _work(self, stage: Stage, batch: Sequence[Received]) -> Worked:
+        """What the stage makes of the batch; a record that makes it fail is found and becomes a dead letter."""
+        try:
+            worked: Worked = await self._patiently(stage.name, lambda: stage.work(batch))
+            return worked
+        except Exception as error:  # noqa: BLE001 — a bug met by one record must not stop the others
+            _log.error("batch_failed", stage=stage.name, records=len(batch), error=repr(error), exc_info=error)
+        outcome = Worked()
+        for message in batch:
+            if self._is_ours(message):
+                outcome.add(await self._work_alone(stage, message))
+        return outcome
+
+    def _is_ours(self, message: Received) -> bool:
+        """Whether the message's partition is still this worker's; where it moved on, its new owner works the message off."""
+        return TP(message.topic, message.partition) in self._app.consumer.assignment()
+
+    async def _work_alone(self, stage: Stage, message: Received) -> Worked:
+        try:
+            worked: Worked = await self._patiently(stage.name, lambda: stage.work([message]))
+            return worked
+        except Exception as error:  # noqa: BLE001
+            return Worked(dead=[(message, f"unexpected {type(error).__name__}: {error}")])
+
+    async def _patiently(self, stage: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """The call's result, tried again with jittered back-off of at most 10 s as long as it raises Retryable."""
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Retryable),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
+            before_sleep=lambda state: _note_retry(stage, state),
+        )
+        async for attempt in retrying:
+            with attempt:
+                return await call()
+        raise AssertionError("unreachable: the retry has no end")
+
+    async def _send(self, messages: Sequence[Outgoing]) -> None:
+        """Send and wait until the broker has confirmed every message."""
+        if not messages:
+            return
+        producer = await self._app.maybe_start_producer()
+        try:
+            futures = [
+                await producer.send(m.topic, m.key, m.value, m.partition, None, list(m.headers) if m.headers else None)
+                for m in messages
+            ]
+            await asyncio.gather(*futures)
+        except (KafkaError, ProducerSendError) as error:
+            raise Retryable(f"the broker did not take a message: {error}") from error
+
+    async def _flush(self) -> None:
+        producer = await self._app.maybe_start_producer()
+        try:
+            await producer.flush()
+        except KafkaError as error:
+            raise Retryable(f"the broker did not take a table's change: {error}") from error
+
+
+def tally(batch: Sequence[Received], worked: Worked) -> dict[tuple[str, int], dict[int, Outcome]]:
+    """What became of each offset of a batch, by topic and partition."""
+    outcomes: dict[tuple[str, int], dict[int, Outcome]] = {}
+    for message in batch:
+        outcomes.setdefault((message.topic, message.partition), {})[message.offset] = Outcome.PASSED
+    for message in worked.absorbed:
+        outcomes[message.topic, message.partition][message.offset] = Outcome.ABSORBED
+    for message, _ in worked.dead:
+        outcomes[message.topic, message.partition][message.offset] = Outcome.DEAD
+    return outcomes
+
+
+def _count_dead(worked: Worked) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for message, _ in worked.dead:
+        counts[message.topic] = counts.get(message.topic, 0) + 1
+    return counts
+
+
+def _note_retry(stage: str, state: tenacity.RetryCallState) -> None:
+    metrics.RETRIES.labels(stage=stage).inc()
+    error = state.outcome.exception() if state.outcome else None
+    _log.warning("retrying", stage=stage, attempt=state.attempt_number, error=str(error))
+
+
+def _end_process(stage: Stage, error: BaseException, status: int) -> None:
+    """End the process at once: Faust's own crash does not reliably exit, and its clean shutdown would commit what was not done."""
+    _log.error("worker_ends", stage=stage.name, error=str(error), exc_info=error)
+    os._exit(status)

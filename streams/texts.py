@@ -1,0 +1,91 @@
+"""Raw news and posts → scored texts. The worker and `groundswell score text` run this very code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.clock import Clock
+from core.codec import decode_news, decode_social, encode
+from core.errors import InvalidRecord
+from core.ids import content_id
+from core.records import Entity, NewsItem, ScoredText, SocialPost
+from core.topics import NEWS_RAW, TEXT_SCORED
+from models.text.entities import EntityLinker
+from models.text.score import TextScore, TextScorer
+from streams.messages import Outgoing, Received, Worked
+
+
+@dataclass(frozen=True, slots=True)
+class TextScoring:
+    """Scores and links texts; safe to call from several threads."""
+
+    scorer: TextScorer
+    linker: EntityLinker
+
+    def score(self, texts: Sequence[str], langs: Sequence[str | None]) -> list[tuple[TextScore, tuple[Entity, ...]]]:
+        """For each text its language, sentiment, topic, and the watchlist's entities in it."""
+        return list(zip(self.scorer.score(texts, langs), map(self.linker.link, texts), strict=True))
+
+
+def work_texts(batch: Sequence[Received], scoring: TextScoring, clock: Clock) -> Worked:
+    """Scored texts for `text.scored`, keyed by id; records that are no news or posts as dead."""
+    now = clock()
+    worked = Worked()
+    items: list[NewsItem | SocialPost] = []
+    for message in batch:
+        try:
+            items.append(decode_text(message, now))
+        except InvalidRecord as error:
+            worked.dead.append((message, str(error)))
+    scores = scoring.score([text_of(item) for item in items], [item.lang for item in items])
+    for item, (score, entities) in zip(items, scores, strict=True):
+        scored = scored_text(item, score, entities, ingested=now)
+        worked.outgoing.append(Outgoing(TEXT_SCORED.name, encode(scored), key=scored.id.encode()))
+    return worked
+
+
+def decode_text(message: Received, now: datetime) -> NewsItem | SocialPost:
+    """The item or post in a message of `news.raw` or `social.raw`."""
+    return decode_news(message.value, now) if message.topic == NEWS_RAW.name else decode_social(message.value, now)
+
+
+def text_of(item: NewsItem | SocialPost) -> str:
+    """The text that is scored: a post's text, or title and body set apart by a blank line."""
+    if isinstance(item, SocialPost):
+        return item.text
+    return f"{item.title}\n\n{item.body}" if item.body else item.title
+
+
+def event_id(item: NewsItem | SocialPost) -> str:
+    """The id of an item: from its source and its own id, else from its content; a replay gives the same."""
+    kind = "social" if isinstance(item, SocialPost) else "news"
+    if item.id is not None:
+        return content_id(kind, item.source, item.id)
+    return content_id(kind, item.source, item.published.isoformat(), text_of(item))
+
+
+def scored_text(item: NewsItem | SocialPost, score: TextScore, entities: tuple[Entity, ...], *, ingested: datetime) -> ScoredText:
+    """The item with its scores."""
+    post = isinstance(item, SocialPost)
+    return ScoredText(
+        id=event_id(item),
+        kind="social" if post else "news",
+        time=item.published,
+        ingested=ingested,
+        published=item.published,
+        source=item.source,
+        native_id=item.id,
+        title=None if isinstance(item, SocialPost) else item.title,
+        body=None if isinstance(item, SocialPost) else item.body,
+        text=item.text if isinstance(item, SocialPost) else None,
+        author=item.author if isinstance(item, SocialPost) else None,
+        url=item.url,
+        followers=item.followers if isinstance(item, SocialPost) else None,
+        lang=score.lang,
+        sentiment=score.sentiment,
+        topic=score.topic,
+        reason=score.reason,
+        entities=entities,
+        model=score.model,
+        extra=item.extra,
+    )

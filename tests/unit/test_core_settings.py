@@ -1,0 +1,37 @@
+"""Settings come from defaults, file, environment and options, in that order, and mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from core.settings import load_settings, rows
+
+
+def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "g.toml"
+    file.write_text('web_port = 1\npartitions = 2\nlog_level = "ERROR"\n', "utf-8")
+    environ = {"GROUNDSWELL_PARTITIONS": "3", "GROUNDSWELL_LOG_LEVEL": "DEBUG", "OTHER": "x", "GROUNDSWELL_UNKNOWN": "x"}
+    settings = load_settings(file, environ=environ, options={"log_level": "INFO", "data": None})
+    assert (settings.web_port, settings.partitions, settings.log_level) == (1, 3, "INFO")
+    assert settings.data == Path("data")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("webport = 1", "unknown setting.*webport"), ("web_port =", "not TOML"), ('web_port = "x"', "web_port"), ('device = "tpu"', "device")],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "g.toml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigError, match=message):
+        load_settings(file, environ={})
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the settings"):
+        load_settings(tmp_path / "none.toml", environ={})
+
+
+def test_every_setting_has_help() -> None:
+    assert all(len(row.help) > 20 for row in rows())

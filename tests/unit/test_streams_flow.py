@@ -1,0 +1,150 @@
+"""Ledger, gate, backlog, watermarks and dead letters: what keeps count."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.database import open_engine
+from core.errors import ConfigError, InvalidRecord
+from core.records import DeadLetter
+from streams.backlog import backlog
+from streams.batches import tally
+from streams.dead_letters import DeadRatio, TooManyDeadLetters, from_message, to_message
+from streams.dead_reader import DeadPlace
+from streams.gate import Gate
+from streams.ledger import Ledger, Outcome
+from streams.messages import Received, Worked
+from streams.totals import totals
+from streams.watermarks import IDLE_S, Watermarks
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def message(offset: int, topic: str = "news.raw") -> Received:
+    return Received(topic, 0, offset, None, b"x", 0.0)
+
+
+def open_ledger(folder: Path, epoch: str = "e") -> Ledger:
+    return Ledger(open_engine(f"sqlite:///{folder / 'state.sqlite'}"), epoch=epoch)
+
+
+def test_a_batch_is_counted_by_what_became_of_each_record() -> None:
+    batch = [message(offset) for offset in range(4)]
+    worked = Worked(dead=[(batch[1], "bad")], absorbed=[batch[3]])
+    assert tally(batch, worked) == {
+        ("news.raw", 0): {0: Outcome.PASSED, 1: Outcome.DEAD, 2: Outcome.PASSED, 3: Outcome.ABSORBED},
+    }
+
+
+def test_a_batch_that_comes_again_is_counted_once(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.settle("score_texts", {("news.raw", 0): {0: Outcome.PASSED, 1: Outcome.DEAD}})
+    ledger.settle("score_texts", {("news.raw", 0): {0: Outcome.PASSED, 1: Outcome.DEAD, 2: Outcome.ABSORBED}})
+    (entry,) = ledger.entries()
+    assert (entry.offset, entry.passed, entry.absorbed, entry.dead, entry.read) == (2, 1, 1, 1, 3)
+    assert open_ledger(tmp_path, "another broker's life").entries() == []
+
+
+def test_totals_balance(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ledger.settle("score_texts", {("news.raw", 0): dict.fromkeys(range(5), Outcome.PASSED) | {5: Outcome.DEAD}})
+    ledger.settle("admit", {("transactions.raw", 1): dict.fromkeys(range(3), Outcome.PASSED) | {3: Outcome.DEAD}})
+    by_customer = {0: Outcome.PASSED, 1: Outcome.ABSORBED, 2: Outcome.PASSED, 3: Outcome.PASSED}
+    ledger.settle("score_transactions", {("transactions.by_customer", 0): by_customer})
+    found = totals(ledger.entries())
+    assert (found.read, found.scored, found.dead) == (10, 8, 2)
+    assert (found.texts, found.transactions) == (6, 4)
+
+
+def test_backlog_counts_a_message_for_every_stage_that_waits_for_it(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path)
+    ends = {("text.scored", 0): 10, ("news.raw", 0): 3, ("other", 0): 99}
+    ledger.settle("index", {("text.scored", 0): dict.fromkeys(range(8), Outcome.PASSED)})
+    assert backlog(ends, ledger.entries()) == 3 + 2 + 10
+
+
+def test_the_gate_never_lets_more_than_its_bound_through() -> None:
+    waiting = [0]
+    sent: list[int] = []
+    drained: list[int] = []
+
+    def drain(_: float) -> None:
+        waiting[0] = max(0, waiting[0] - 30)
+        drained.append(waiting[0])
+
+    gate = Gate(backlog=lambda: waiting[0], max_records=100, max_bytes=10_000, on_wait=lambda: None, sleep=drain)
+    for _ in range(1_000):
+        assert gate.take(10)
+        waiting[0] += 1
+        sent.append(waiting[0])
+    assert max(sent) <= 100
+    assert drained
+
+
+def test_the_gate_bounds_bytes_too_and_stops_when_told() -> None:
+    asked: list[None] = []
+    gate = Gate(backlog=lambda: 0, max_records=100, max_bytes=1_000, on_wait=lambda: asked.append(None))
+    for _ in range(10):
+        gate.take(500)
+    assert len(asked) == 5
+    assert gate.take(5_000)  # larger than the bound: alone it passes
+    stopped = Gate(backlog=lambda: 99, max_records=100, max_bytes=1, on_wait=lambda: None, should_stop=lambda: True)
+    assert not stopped.take(1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10_000)), min_size=1))
+def test_a_watermark_never_goes_back_nor_past_a_live_partition(events: list[tuple[int, int]]) -> None:
+    marks = Watermarks(step=timedelta(seconds=1))
+    latest: dict[int, datetime] = {}
+    told = START - timedelta(days=1)
+    for partition, seconds in events:
+        time = START + timedelta(seconds=seconds)
+        latest[partition] = max(time, latest.get(partition, time))
+        marks.observe(partition, time, now_s=0.0)
+        mark = marks.advance(now_s=0.0)
+        if mark is not None:
+            assert told < mark <= min(latest.values())
+            told = mark
+
+
+def test_an_idle_partition_does_not_hold_the_watermark_back() -> None:
+    marks = Watermarks()
+    marks.observe(0, START, now_s=0.0)
+    marks.observe(1, START + timedelta(hours=1), now_s=IDLE_S + 1)
+    assert marks.advance(now_s=IDLE_S + 1) == START + timedelta(hours=1)
+
+
+@given(raw=st.binary(), reason=st.text(), key=st.none() | st.binary())
+def test_a_dead_letter_comes_back_as_it_went(raw: bytes, reason: str, key: bytes | None) -> None:
+    letter = DeadLetter(raw=raw, reason=reason, stage="decode", topic="news.raw", partition=1, offset=7, time=START, key=key)
+    sent = to_message(letter)
+    assert sent.topic == "news.raw.dead"
+    found = from_message(sent.value, sent.key, sent.headers)
+    assert (found.raw, found.key, found.stage, found.offset, found.time) == (raw, key, "decode", 7, START)
+    if reason.isprintable() and len(reason) < 2000:
+        assert found.reason == reason
+
+
+def test_what_is_no_dead_letter_is_refused() -> None:
+    with pytest.raises(InvalidRecord, match="not a dead letter"):
+        from_message(b"x", None, [("groundswell.reason", b"r")])
+
+
+def test_the_dead_ratio_stops_only_when_nearly_all_records_fail() -> None:
+    ratio = DeadRatio(0.9)
+    ratio.count(good=0, dead=900)
+    ratio.count(good=100, dead=0)
+    with pytest.raises(TooManyDeadLetters, match="1000 of the last 1000"):
+        ratio.count(good=0, dead=1_000)
+    healthy = DeadRatio(0.5)
+    for _ in range(30):
+        healthy.count(good=60, dead=40)
+
+
+@pytest.mark.parametrize("text", ["", "a", "a:1", "a:1:x", "a:-1:2", ":1:2"])
+def test_a_place_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="TOPIC.dead:PARTITION:OFFSET"):
+        DeadPlace.parse(text)
