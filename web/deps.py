@@ -1,0 +1,37 @@
+"""What the routes need from outside, handed over once by the composition root."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from alerts.store import AlertStore
+from core.clock import Clock, utc_now
+from search.index import Index
+
+Counters = Callable[[], Awaitable[Mapping[str, float]]]
+Submit = Callable[[str, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything that the routes reach.
+
+    `counters` gives the pipeline's totals (read, scored, indexed, dead, matches, transitions, delivered) and gauges (backlog,
+    events_per_second). `submit(topic, raw)` returns once the record is safe in `topic`; it raises InvalidRecord when it went to the
+    dead-letter topic instead, and Retryable when it is nowhere.
+    """
+
+    index: Index
+    alerts: AlertStore | None
+    counters: Counters
+    submit: Submit
+    clock: Clock = utc_now
+    version: str = "unknown"
+
+
+def deps_of(request: Request) -> Deps:
+    """The dependencies of the app that serves `request`."""
+    deps = request.app.state.deps
+    assert isinstance(deps, Deps)
+    return deps

@@ -1,0 +1,1 @@
+"""One file per group of routes; each offers `ROUTES`, which `web.app` mounts."""
