@@ -104,11 +104,13 @@ def web(
     run_web(chosen, end_with_parent=end_with_parent)
 
 
-def _ingest(kind: str, file: Path, speed: str, record_format: str | None, broker: str | None, settings: Path | None) -> None:
+def _ingest(
+    kind: str, file: Path, speed: str, record_format: str | None, broker: str | None, data: Path | None, settings: Path | None
+) -> None:
     from commands.ingest import ingest_file
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    ingest_file(settings_from(settings, broker=broker), kind, file, speed=parse_speed(speed), record_format=record_format)
+    ingest_file(attached(settings, data=data, broker=broker), kind, file, speed=parse_speed(speed), record_format=record_format)
 
 
 FileArgument = Annotated[Path, typer.Argument(help="JSON Lines, or CSV with --format; - is standard input.")]
@@ -116,18 +118,26 @@ FileArgument = Annotated[Path, typer.Argument(help="JSON Lines, or CSV with --fo
 
 @ingest_app.command("news")
 def ingest_news(
-    file: FileArgument, speed: SpeedOption = "max", broker: BrokerOption = None, settings: SettingsOption = None
+    file: FileArgument,
+    speed: SpeedOption = "max",
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    settings: SettingsOption = None,
 ) -> None:
     """News items: {published, source, title, body?, id?, url?, lang?}."""
-    _ingest("news", file, speed, None, broker, settings)
+    _ingest("news", file, speed, None, broker, data, settings)
 
 
 @ingest_app.command("social")
 def ingest_social(
-    file: FileArgument, speed: SpeedOption = "max", broker: BrokerOption = None, settings: SettingsOption = None
+    file: FileArgument,
+    speed: SpeedOption = "max",
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Posts: {published, source, text, id?, author?, url?, followers?, lang?}."""
-    _ingest("social", file, speed, None, broker, settings)
+    _ingest("social", file, speed, None, broker, data, settings)
 
 
 @ingest_app.command("transactions")
@@ -136,10 +146,11 @@ def ingest_transactions(
     record_format: FormatOption = None,
     speed: SpeedOption = "max",
     broker: BrokerOption = None,
+    data: DataOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Payments: {id, time, customer_id, terminal_id, amount, currency, channel?, country?}."""
-    _ingest("transactions", file, speed, record_format, broker, settings)
+    _ingest("transactions", file, speed, record_format, broker, data, settings)
 
 
 @ingest_app.command("labels")
@@ -148,10 +159,11 @@ def ingest_labels(
     record_format: FormatOption = None,
     speed: SpeedOption = "max",
     broker: BrokerOption = None,
+    data: DataOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Findings about payments: {transaction_id, fraud, time}."""
-    _ingest("labels", file, speed, record_format, broker, settings)
+    _ingest("labels", file, speed, record_format, broker, data, settings)
 
 
 @ingest_app.command("rss")
@@ -160,13 +172,14 @@ def ingest_rss(
     every_s: Annotated[float, typer.Option("--every", help="Seconds between polls.", min=10)] = 300.0,
     once: Annotated[bool, typer.Option("--once", help="Poll once and end.")] = False,
     broker: BrokerOption = None,
+    data: DataOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """RSS and Atom feeds as news, polled until stopped."""
     from commands.ingest import ingest_feeds
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    ingest_feeds(settings_from(settings, broker=broker), urls, every_s=every_s, once=once)
+    ingest_feeds(attached(settings, data=data, broker=broker), urls, every_s=every_s, once=once)
 
 
 @score_app.command("text")
@@ -233,21 +246,25 @@ def rules_check(file: Annotated[Path, typer.Argument(help="Rules, YAML.")]) -> N
 
 
 @topics_app.command("list")
-def topics_list(broker: BrokerOption = None, settings: SettingsOption = None, json: JsonOption = False) -> None:
+def topics_list(
+    broker: BrokerOption = None, data: DataOption = None, settings: SettingsOption = None, json: JsonOption = False
+) -> None:
     """The topics, their partitions and messages."""
     from commands.topics import print_topics
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    print_topics(settings_from(settings, broker=broker), json=json)
+    print_topics(attached(settings, data=data, broker=broker), json=json)
 
 
 @topics_app.command("lag")
-def topics_lag(broker: BrokerOption = None, settings: SettingsOption = None, json: JsonOption = False) -> None:
+def topics_lag(
+    broker: BrokerOption = None, data: DataOption = None, settings: SettingsOption = None, json: JsonOption = False
+) -> None:
     """How far the workers are behind, by topic and partition."""
     from commands.topics import print_lag
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    print_lag(settings_from(settings, broker=broker), json=json)
+    print_lag(attached(settings, data=data, broker=broker), json=json)
 
 
 @dead_app.command("list")
@@ -255,26 +272,29 @@ def dead_list(
     topic: Annotated[str | None, typer.Option("--topic", help="Only records that came from this topic.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
     broker: BrokerOption = None,
+    data: DataOption = None,
     settings: SettingsOption = None,
     json: JsonOption = False,
 ) -> None:
     """The newest dead letters with their reasons."""
     from commands.dead import print_dead
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    print_dead(settings_from(settings, broker=broker), topic=topic, limit=limit, json=json)
+    print_dead(attached(settings, data=data, broker=broker), topic=topic, limit=limit, json=json)
 
 
 PlaceArgument = Annotated[str, typer.Argument(help="TOPIC.dead:PARTITION:OFFSET, as `dead list` prints it.")]
 
 
 @dead_app.command("show")
-def dead_show(place: PlaceArgument, broker: BrokerOption = None, settings: SettingsOption = None) -> None:
+def dead_show(
+    place: PlaceArgument, broker: BrokerOption = None, data: DataOption = None, settings: SettingsOption = None
+) -> None:
     """One dead letter: its reason, where it came from, and its bytes."""
     from commands.dead import show_dead
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    show_dead(settings_from(settings, broker=broker), place)
+    show_dead(attached(settings, data=data, broker=broker), place)
 
 
 @dead_app.command("replay")
@@ -283,13 +303,14 @@ def dead_replay(
     topic: Annotated[str | None, typer.Option("--topic", help="All dead letters that came from this topic.")] = None,
     with_file: Annotated[Path | None, typer.Option("--with", help="Send this file's bytes instead of the letter's.")] = None,
     broker: BrokerOption = None,
+    data: DataOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Send dead letters to the topic that they came from, again."""
     from commands.dead import replay_dead
-    from commands.wiring import settings_from
+    from commands.wiring import attached
 
-    replay_dead(settings_from(settings, broker=broker), places or [], topic=topic, with_file=with_file)
+    replay_dead(attached(settings, data=data, broker=broker), places or [], topic=topic, with_file=with_file)
 
 
 @models_app.command("list")

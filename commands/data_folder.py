@@ -10,7 +10,7 @@ from core.errors import ConfigError
 
 _LOCK = "lock"
 _DEMO = "DEMO"
-_PARTS = ("index", "faust", "logs", "state.sqlite", "state.sqlite-wal", "state.sqlite-shm")
+_PARTS = ("index", "faust", "logs", "dead.jsonl", "run.json", "state.sqlite", "state.sqlite-wal", "state.sqlite-shm")
 
 
 @contextmanager

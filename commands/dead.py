@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
+from commands import wiring
 from commands.output import print_json, print_table
 from core.clock import rfc3339
 from core.errors import ConfigError
 from core.records import DeadLetter
 from core.settings import Settings
 from core.topics import ALL, DEAD_SUFFIX
-from streams.dead_reader import DeadPlace, DeadReader
+from streams.dead_archive import DeadArchive
+from streams.dead_reader import DeadReader
 from streams.kafka_client import EventProducer
 from streams.messages import Outgoing
 
@@ -18,11 +20,10 @@ _SHOWN_BYTES = 80
 
 def print_dead(settings: Settings, *, topic: str | None, limit: int, json: bool) -> None:
     """The newest dead letters: with `json` one object a line."""
-    with DeadReader(settings) as reader:
-        found = reader.newest(_dead_topics(topic), limit)
+    found = _source(settings).newest(_dead_topics(topic), limit)
     if json:
         for place, letter in found:
-            print_json({"place": str(place), **_as_json(letter)})
+            print_json({"place": place, **_as_json(letter)})
         return
     rows = [
         (
@@ -39,8 +40,7 @@ def print_dead(settings: Settings, *, topic: str | None, limit: int, json: bool)
 
 def show_dead(settings: Settings, place: str) -> None:
     """One dead letter, as a JSON line, and then its bytes as they came."""
-    with DeadReader(settings) as reader:
-        letter = reader.read(DeadPlace.parse(place))
+    letter = _source(settings).read(place)
     print_json({"place": place, **_as_json(letter)})
     sys.stdout.flush()
     sys.stdout.buffer.write(letter.raw + b"\n")
@@ -52,16 +52,19 @@ def replay_dead(settings: Settings, places: list[str], *, topic: str | None, wit
         raise ConfigError("name either places or --topic")
     if with_file is not None and len(places) != 1:
         raise ConfigError("--with mends one letter: name one place")
-    with DeadReader(settings) as reader:
-        letters = [reader.read(DeadPlace.parse(place)) for place in places] or [
-            found for _, found in reader.newest(_dead_topics(topic))
-        ]
+    source = _source(settings)
+    letters = [source.read(place) for place in places] or [letter for _, letter in source.newest(_dead_topics(topic))]
     raw = with_file.read_bytes() if with_file is not None else None
     with EventProducer(settings) as producer:
         for letter in letters:
             producer.send(Outgoing(letter.topic, letter.raw if raw is None else raw, key=letter.key))
         producer.flush()
     sys.stdout.write(f"sent {len(letters)} records again\n")
+
+
+def _source(settings: Settings) -> DeadReader | DeadArchive:
+    """Where dead letters are kept: on the broker, or, with the embedded one, in the data folder."""
+    return DeadReader(settings) if settings.declare_topics else DeadArchive(wiring.dead_file(settings))
 
 
 def _dead_topics(topic: str | None) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from commands import wiring
 from core import log
 from core.clock import utc_now
 from core.codec import MAX_RECORD_BYTES
@@ -32,8 +33,11 @@ def ingest_file(settings: Settings, kind: str, file: Path, *, speed: float | Non
     pace = Pace(speed)
     sent = dead = 0
     with EventProducer(settings) as producer:
+        gate = wiring.open_gate(settings, producer)
         for record in read_file(file, kind, chosen):
             pace.wait_for(record.time)
+            if gate is not None:
+                gate.take(len(record.raw))
             reason = record.reason or _too_big(record)
             if reason is None:
                 producer.send(record.message())

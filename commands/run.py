@@ -29,15 +29,13 @@ from core.settings import Settings
 from core.topics import ALL
 from search.kql import parse
 from streams.backlog import TOPICS, backlog
+from streams.dead_archive import DeadArchive, DeadSaver
 from streams.embedded import EMBEDDED_VERSION, EmbeddedBroker, forget_offsets
-from streams.gate import Gate
 from streams.kafka_client import EventProducer, Offsets
-from streams.ledger import Ledger
 from streams.sources.files import input_files, read_file
 from streams.sources.replay import Pace, merge
 from streams.totals import totals
 
-_MAX_BYTES_IN_FLIGHT = 1_000_000  # scored records are up to three times their raw size; the broker keeps 5 MB a partition
 _DRAIN_S = 60.0
 _DELIVERY_GRACE_S = 30.0
 _log = log.get(__name__)
@@ -76,8 +74,6 @@ class Feed:
 
     settings: Settings
     options: Options
-    offsets: Offsets
-    ledger: Ledger
     stop: threading.Event
     sent: int = 0
     done: bool = False
@@ -108,16 +104,10 @@ class Feed:
         files = input_files(self.options.input or wiring.SAMPLES)
         pace = Pace(self.options.speed, sleep=self._sleep)
         with EventProducer(self.settings) as producer:
-            gate = Gate(
-                backlog=lambda: backlog(self.offsets.ends(TOPICS), self.ledger.entries()),
-                max_records=self.settings.max_in_flight,
-                max_bytes=_MAX_BYTES_IN_FLIGHT,
-                on_wait=producer.flush,
-                should_stop=self.stop.is_set,
-            )
+            gate = wiring.open_gate(self.settings, producer, self.stop.is_set)
             for record in merge([read_file(path, kind) for kind, path in files]):
                 pace.wait_for(record.time)
-                if not gate.take(len(record.raw)):
+                if gate is not None and not gate.take(len(record.raw)):
                     break
                 producer.send(record.message())
                 self.sent += 1
@@ -152,7 +142,8 @@ class _Run:
         self._offsets = Offsets(settings)
         self._stop = threading.Event()
         self._signals = 0
-        self._feed = Feed(settings, options, Offsets(settings), self._ledger, self._stop)
+        self._feed = Feed(settings, options, self._stop)
+        self._saver = DeadSaver(settings, DeadArchive(wiring.dead_file(settings)))
         self._before = self._store.counts()
         self._children = [self._child("worker"), self._child("web")]
         self._started = utc_now()
@@ -164,6 +155,8 @@ class _Run:
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
         self._offsets.ends(topic.name for topic in ALL)  # naming a topic makes the embedded broker create it
+        wiring.announce(self._settings)
+        self._saver.start()
         for child in self._children:
             child.start()
         self._feed.start()
@@ -177,6 +170,7 @@ class _Run:
                 self._drain(progress)
                 for child in self._children:
                     child.stop()
+                self._saver.finish()
                 progress.show(self._snapshot())
         if self._feed.error is not None:
             raise self._feed.error

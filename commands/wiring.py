@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from alerts import database
@@ -22,18 +24,59 @@ from models.text.watchlist import Watchlist, load_watchlist
 from search.kql import parse
 from search.predicate import compile_predicate
 from search.tantivy_index import TantivyIndex
+from streams.backlog import TOPICS, backlog
+from streams.gate import Gate
+from streams.kafka_client import EventProducer, Offsets
 from streams.ledger import Ledger
 from streams.texts import TextScoring
 
+RUNNING = "run.json"
+_MAX_BYTES_IN_FLIGHT = 1_000_000  # scored records are up to three times their raw size; the broker keeps 5 MB a partition
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
 _WATCHLISTS = ROOT / "models" / "watchlists"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """How to reach the embedded broker of a `groundswell run`."""
+
+    broker: str
+    broker_version: str
+    epoch: str
 
 
 def settings_from(file: Path | None, **options: Any) -> Settings:
     """The settings from a file, the environment and the command's options; relative sample paths are found beside the code."""
     settings_file = file or (Path(os.environ["GROUNDSWELL_SETTINGS"]) if "GROUNDSWELL_SETTINGS" in os.environ else None)
     return load_settings(settings_file, environ=os.environ, options=options)
+
+
+def attached(file: Path | None, **options: Any) -> Settings:
+    """The settings for a command that talks to a broker: the named one, else that of a `groundswell run` on the data folder.
+
+    Where neither is there but a run has left its state, the settings still say that the broker was the embedded one.
+    """
+    settings = settings_from(file, **options)
+    if options.get("broker") is not None or "GROUNDSWELL_BROKER" in os.environ:
+        return settings
+    try:
+        running = msgspec.json.decode((settings.data / RUNNING).read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError):
+        return settings
+    return replace(
+        settings, broker=running.broker, broker_version=running.broker_version, epoch=running.epoch, declare_topics=False
+    )
+
+
+def announce(settings: Settings) -> None:
+    """Leave word in the data folder of the embedded broker that runs on it."""
+    running = Running(settings.broker, settings.broker_version, settings.epoch)
+    (settings.data / RUNNING).write_bytes(msgspec.json.encode(running))
+
+
+def dead_file(settings: Settings) -> Path:
+    """Where the dead letters of the embedded broker are kept."""
+    return settings.data / "dead.jsonl"
 
 
 def threads(settings: Settings) -> int:
@@ -50,7 +93,9 @@ def open_texts(settings: Settings) -> TextScoring:
     """The text model that serves, and the linker over the watchlists."""
     paths = settings.watchlists or sorted(_WATCHLISTS.glob("*.json")) + sorted(_WATCHLISTS.glob("*.yaml"))
     linker = EntityLinker(reduce(Watchlist.merged, map(load_watchlist, paths)))
-    return TextScoring(TextScorer.open(champion("text", models(settings)), device=settings.device, threads=threads(settings)), linker)
+    return TextScoring(
+        TextScorer.open(champion("text", models(settings)), device=settings.device, threads=threads(settings)), linker
+    )
 
 
 def open_fraud(settings: Settings) -> FraudScorer:
@@ -105,3 +150,17 @@ def _make_data(settings: Settings) -> None:
         raise ConfigError(
             f"cannot make the data folder: {error.strerror}; name another with --data", file=str(settings.data)
         ) from error
+
+
+def open_gate(settings: Settings, producer: EventProducer, should_stop: Callable[[], bool] = lambda: False) -> Gate | None:
+    """The gate before an embedded broker, which forgets what is not read in time; None before any other."""
+    if settings.declare_topics:
+        return None
+    offsets, ledger = Offsets(settings), open_ledger(settings)
+    return Gate(
+        backlog=lambda: backlog(offsets.ends(TOPICS), ledger.entries()),
+        max_records=settings.max_in_flight,
+        max_bytes=_MAX_BYTES_IN_FLIGHT,
+        on_wait=producer.flush,
+        should_stop=should_stop,
+    )

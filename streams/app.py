@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import faust
-from alerts.store import AlertStore
 
 from alerts.rules import RuleSet
+from alerts.store import AlertStore
 from core.clock import Clock
 from core.settings import Settings
 from core.topics import (
@@ -40,7 +40,7 @@ from streams.batches import BatchRunner, Stage
 from streams.indexing import IndexEvents
 from streams.ledger import Ledger
 from streams.messages import Received, Worked
-from streams.tables import StateTable
+from streams.tables import RecordedTable, StateTable
 from streams.texts import TextScoring, work_texts
 from streams.transactions import Admit, JoinLabels, MeetTerminal, ScoreTransactions
 from streams.transport import Transport
@@ -91,6 +91,7 @@ def _faust_app(settings: Settings) -> faust.App:
         producer_max_request_size=4_000_000,
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
+        Table=RecordedTable,
     )
     app.transport = Transport(app.conf.broker_consumer, app)
     return app
@@ -115,18 +116,16 @@ def _stages(app: faust.App, settings: Settings, deps: Deps) -> list[tuple[Sequen
     async def score_texts(batch: Sequence[Received]) -> Worked:
         return await asyncio.to_thread(work_texts, batch, deps.texts, clock)
 
-    join = JoinLabels(table("labels"), clock)
-    meet = MeetTerminal(table("terminals"))
-    score = ScoreTransactions(table("customers"), deps.fraud, clock)
-    evaluate = EvaluateSeries(deps.rules, table("series"), clock)
+    labels, terminals, customers, series = (table(name) for name in ("labels", "terminals", "customers", "series"))
+    score = ScoreTransactions(customers, deps.fraud, clock)
     return [
         ((NEWS_RAW, SOCIAL_RAW), Stage("score_texts", score_texts, settings.text_batch)),
         ((TRANSACTIONS_RAW,), Stage("admit", Admit(clock), payments)),
-        ((LABELS_RAW, TRANSACTIONS_PLACES), Stage("join_labels", join, payments, flush=True)),
-        ((TRANSACTIONS_BY_TERMINAL,), Stage("meet_terminal", meet, payments, flush=True)),
-        ((TRANSACTIONS_BY_CUSTOMER,), Stage("score_transactions", score, payments, flush=True)),
+        ((LABELS_RAW, TRANSACTIONS_PLACES), Stage("join_labels", JoinLabels(labels, clock), payments, table=labels)),
+        ((TRANSACTIONS_BY_TERMINAL,), Stage("meet_terminal", MeetTerminal(terminals), payments, table=terminals)),
+        ((TRANSACTIONS_BY_CUSTOMER,), Stage("score_transactions", score, payments, table=customers)),
         (SCORED, Stage("index", IndexEvents(deps.index), settings.index_batch, within_s=settings.index_within_s)),
         (SCORED, Stage("match", MatchRules(deps.rules, settings.partitions, clock), settings.index_batch)),
-        ((ALERTS_MATCHES,), Stage("evaluate", evaluate, payments, flush=True)),
+        ((ALERTS_MATCHES,), Stage("evaluate", EvaluateSeries(deps.rules, series, clock), payments, table=series)),
         ((ALERTS_TRANSITIONS,), Stage("route", RouteTransitions(deps.rules, deps.store), payments)),
     ]

@@ -1,6 +1,6 @@
 """The shell around every agent: take a batch, work it off, send, count, ack. Nothing is acked before its outcome is confirmed.
 
-noack_take ─► work ─► send and confirm ─► dead letters sent and confirmed ─► flush tables ─► ledger ─► ack
+noack_take ─► work ─► send and confirm, dead letters too ─► confirm table changes ─► ledger ─► ack
                │ Retryable: back off with jitter, for as long as it takes; the offset stays uncommitted
                │ anything else: once more record by record; a record that fails alone is a dead letter
                └ TooManyDeadLetters, or a bug in the shell itself: the process ends, its supervisor restarts it
@@ -23,6 +23,7 @@ from core.errors import Retryable
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, dead_letter_of
 from streams.ledger import Ledger, Outcome
 from streams.messages import Outgoing, Received, Worked, received
+from streams.tables import StateTable
 
 EXIT_TOO_MANY_DEAD = 3  # a supervisor does not restart this one: a person must look
 EXIT_BUG = 70  # EX_SOFTWARE
@@ -39,7 +40,7 @@ class Stage:
     work: Work
     size: int
     within_s: float = 0.05
-    flush: bool = False  # True for stages that write tables: their changelog is confirmed before the ack
+    table: StateTable | None = None  # written by `work`: its changelog is confirmed before the ack
 
 
 class BatchRunner:
@@ -71,8 +72,8 @@ class BatchRunner:
         ratio.count(len(batch) - len(worked.dead), len(worked.dead))
         letters = [dead_letter_of(message, reason, stage=stage.name, now_s=time.time()) for message, reason in worked.dead]
         await self._patiently(stage.name, lambda: self._send([*worked.outgoing, *letters]))
-        if stage.flush:
-            await self._patiently(stage.name, self._flush)
+        if stage.table is not None:
+            await self._patiently(stage.name, stage.table.confirm)
         counts = tally(batch, worked)
         await self._patiently(stage.name, lambda: asyncio.to_thread(self._ledger.settle, stage.name, counts))
         for topic, partition_dead in _count_dead(worked).items():
@@ -128,13 +129,6 @@ class BatchRunner:
             await asyncio.gather(*futures)
         except (KafkaError, ProducerSendError) as error:
             raise Retryable(f"the broker did not take a message: {error}") from error
-
-    async def _flush(self) -> None:
-        producer = await self._app.maybe_start_producer()
-        try:
-            await producer.flush()
-        except KafkaError as error:
-            raise Retryable(f"the broker did not take a table's change: {error}") from error
 
 
 def tally(batch: Sequence[Received], worked: Worked) -> dict[tuple[str, int], dict[int, Outcome]]:

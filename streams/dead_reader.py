@@ -1,6 +1,6 @@
 """Reading dead letters back from their topics, outside of the worker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -56,19 +56,36 @@ class DeadReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._consumer.close()
 
-    def newest(self, topics: Iterable[str], limit: int | None = None) -> list[tuple[DeadPlace, DeadLetter]]:
+    def newest(self, topics: Iterable[str], limit: int | None = None) -> list[tuple[str, DeadLetter]]:
         """The newest letters of the topics, newest first; all without `limit`. Messages that are no dead letters are left out."""
         found: list[tuple[DeadPlace, DeadLetter]] = []
         for topic in topics:
             for partition in sorted(self._consumer.partitions_for_topic(topic) or ()):
                 found += self._partition(topic, partition, limit)
         found.sort(key=lambda pair: pair[1].time, reverse=True)
-        return found[:limit]
+        return [(str(place), letter) for place, letter in found[:limit]]
 
-    def read(self, place: DeadPlace) -> DeadLetter:
+    def after(self, topic: str, offsets: Mapping[tuple[str, int], int]) -> tuple[list[DeadLetter], dict[tuple[str, int], int]]:
+        """The topic's letters from `offsets` on (0 where it names none), and the offsets to go on from."""
+        letters: list[DeadLetter] = []
+        onward = dict(offsets)
+        for number in sorted(self._consumer.partitions_for_topic(topic) or ()):
+            end = self._bounds(kafka.TopicPartition(topic, number))[1]
+            begin = onward.get((topic, number), 0)
+            if begin < end:
+                letters += [letter for _, letter in self._partition(topic, number, end - begin)]
+                onward[topic, number] = end
+        return letters, onward
+
+    def read(self, text: str) -> DeadLetter:
         """The letter at a place; `ConfigError` where there is none."""
+        place = DeadPlace.parse(text)
         partition = kafka.TopicPartition(place.topic, place.partition)
         for message in self._messages(partition, place.offset, place.offset + 1):
             return from_message(message.value or b"", message.key, message.headers)

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import faust
 import faust.streams
+from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
 
+from core.errors import Retryable
 from streams.messages import Received
 
 # Faust's defaults reserve 64 MB × 3 of write buffer and up to 2 GB of cache per table and partition; 16 of those outgrow a machine.
@@ -18,6 +22,20 @@ _ROCKS_OPTIONS = {
     "block_cache_compressed_size": 0,
     "max_open_files": 64,
 }
+
+
+class RecordedTable(faust.Table):
+    """Faust's table, which remembers the changelog messages that are not confirmed yet. The app is built with `Table=RecordedTable`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unconfirmed: list[Any] = []
+
+    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a change to the changelog topic, soon."""
+        sent = super().send_changelog(*args, **kwargs)
+        self.unconfirmed.append(sent)
+        return sent
 
 
 class StateTable:
@@ -42,7 +60,7 @@ class StateTable:
             return value
 
     def put(self, message: Received, key: str, value: bytes) -> None:
-        """Set the value, here at once and in the changelog soon: flush the producer before acking `message`."""
+        """Set the value, here at once and in the changelog soon: await `confirm` before acking `message`."""
         with _under(message):
             self._table[key.encode()] = value
 
@@ -50,6 +68,15 @@ class StateTable:
         """Forget the key; nothing where it is not there."""
         with _under(message):
             self._table.pop(key.encode(), None)
+
+    async def confirm(self) -> None:
+        """Return once the broker has every change made so far; `Retryable` where it did not take one."""
+        while self._table.unconfirmed:
+            try:
+                await self._table.unconfirmed[0]
+            except (KafkaError, ProducerSendError) as error:
+                raise Retryable(f"the broker did not take a table's change: {error}") from error
+            self._table.unconfirmed.pop(0)
 
     def items(self, message: Received) -> Iterator[tuple[str, bytes]]:
         """All keys and values of the partition that `message` came from."""

@@ -1,0 +1,74 @@
+"""How a document lies in tantivy.
+
+Keywords are raw terms with a column; dates are milliseconds in an integer (tantivy's own dates are indexed in whole seconds); numbers
+are floats; texts are the analyzer's tokens, joined by spaces for a tokenizer that only splits them. What a source adds lies in one
+field, `extra`, as `name NUL value`, so that new names need no new columns. `names` holds which text and extra fields a document has.
+"""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+import tantivy
+
+from search.analysis import analyze
+from search.dates import text_ms
+from search.documents import Document, extras, keywords, prefixes, present
+from search.mapping import EXTRA, FIELDS, Field
+
+NAMES = "names"
+STORED = "stored"
+SEPARATOR = "\0"
+
+
+def words_field(field: Field) -> str:
+    """The tantivy field that holds the words of `field`; a keyword that free text searches has one beside it."""
+    return field.name if field.type == "text" else f"{field.name}.words"
+
+
+@cache
+def schema() -> tantivy.Schema:
+    """The schema of the mapping."""
+    builder = tantivy.SchemaBuilder()
+    for field in FIELDS:
+        match field.type:
+            case "keyword":
+                builder.add_text_field(field.name, fast=True, tokenizer_name="raw", index_option="basic")
+            case "date":
+                builder.add_integer_field(field.name, indexed=True, fast=True)
+            case "number":
+                builder.add_float_field(field.name, indexed=True, fast=True)
+        if field.type == "text" or field.free_text:
+            builder.add_text_field(words_field(field), tokenizer_name="whitespace", index_option="position")
+    builder.add_text_field(EXTRA, fast=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field(NAMES, tokenizer_name="raw", index_option="basic")
+    builder.add_bytes_field(STORED, stored=True)
+    return builder.build()
+
+
+def row(document: Document) -> dict[str, list[Any]]:
+    """The values of each tantivy field, for a document without fault.
+
+    >>> row({"id": "a", "title": "Debt default", "amount": 2})["title"], row({"id": "a", "amount": 2})["amount"]
+    (['debt default'], [2.0])
+    """
+    fields: dict[str, list[Any]] = {STORED: [msgspec.json.encode(document)]}
+    names: list[str] = []
+    for field, values in present(document):
+        match field.type:
+            case "keyword":
+                fields[field.name] = list(dict.fromkeys(keywords(values)))
+            case "date":
+                fields[field.name] = [text_ms(value) for value in values]
+            case "number":
+                fields[field.name] = [value + 0.0 for value in values]  # -0.0 would be another term than 0.0
+            case "text":
+                names.append(field.name)
+        if field.type == "text" or field.free_text:
+            fields[words_field(field)] = [" ".join(analyze(value)) for value in values]
+    if document.get(EXTRA):
+        further = extras(document)
+        fields[EXTRA] = [f"{name}{SEPARATOR}{value}" for name, values in further.items() for value in dict.fromkeys(values)]
+        names += prefixes(list(further))
+    fields[NAMES] = names
+    return fields

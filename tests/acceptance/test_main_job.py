@@ -1,0 +1,169 @@
+"""The main job as a user runs it: the bundled samples, all parts, real models, a real receiver."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import wiring
+from tests.acceptance.product import Receiver, free_port, groundswell, open_receiver, start, summary_of
+
+pytestmark = pytest.mark.acceptance
+SAMPLES = wiring.SAMPLES
+RUN: list[str | Path] = ["run", "--speed", "max", "--exit-when-idle", "--json"]
+
+
+@dataclass(frozen=True)
+class SampleRun:
+    """A finished run over the samples."""
+
+    data: Path
+    summary: dict[str, Any]
+    receiver: Receiver
+
+
+@pytest.fixture(scope="module")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SampleRun]:
+    """One uninterrupted run, shared by the tests that look at its results."""
+    data = tmp_path_factory.mktemp("run")
+    with open_receiver() as receiver:
+        done = groundswell(*RUN, "--data", data, "--port", str(free_port()), receiver=receiver)
+        yield SampleRun(data, summary_of(done.stdout), receiver)
+
+
+def lines(pattern: str) -> int:
+    """How many records the sample files of a pattern hold."""
+    return sum(len(path.read_bytes().splitlines()) for path in SAMPLES.glob(pattern))
+
+
+def hits(data: Path, query: str) -> list[dict[str, Any]]:
+    """All hits of a query, as `groundswell search` prints them."""
+    done = groundswell("search", query, "--json", "--size", "10000", "--data", data)
+    found = json.loads(done.stdout)
+    assert found["total"] == len(found["hits"]) or found["total"] > 10_000
+    return list(found["hits"])
+
+
+def test_everything_read_is_scored_and_indexed_and_alerts_are_delivered(sample_run: SampleRun) -> None:
+    summary = sample_run.summary
+    assert summary["read"] == lines("news*.jsonl") + lines("social*.jsonl") + lines("transactions*.jsonl")
+    assert summary["read"] == summary["scored"] + summary["dead"]
+    assert summary["dead"] == 0
+    assert summary["indexed"] == summary["scored"]
+    assert summary["labels"] == lines("labels*.jsonl")
+    assert summary["pending"] == 0
+    assert summary["seconds"] < 600
+    delivered = sample_run.receiver.transitions
+    assert sample_run.receiver.refused == []
+    assert len(delivered) == summary["transitions"]  # the webhook gets each; the console's deliveries come on top
+    assert summary["delivered"] == 2 * summary["transitions"]
+    opened = {transition["rule"] for transition in delivered if transition["state"] == "active"}
+    assert "fraud-payment" in opened
+    assert opened & {"negative-surge-company", "negative-surge-topic"}
+
+
+def test_an_alert_explains_itself(sample_run: SampleRun) -> None:
+    surges = [
+        each
+        for each in sample_run.receiver.transitions
+        if each["rule"].startswith("negative-surge") and each["state"] == "active"
+    ]
+    for surge in surges:
+        assert surge["reason"] == "negative share surged"
+        assert surge["evidence"]
+        behind = {hit["id"] for hit in hits(sample_run.data, surge["query"])}
+        assert set(surge["event_ids"]) <= behind
+
+
+def test_alerts_are_listed(sample_run: SampleRun) -> None:
+    done = groundswell("alerts", "list", "--json", "--limit", "10000", "--data", sample_run.data)
+    listed = {json.loads(line)["alert_id"] for line in done.stdout.splitlines()}
+    assert listed == {transition["alert_id"] for transition in sample_run.receiver.transitions}
+
+
+def test_search_agrees_with_offline_scores(sample_run: SampleRun, tmp_path: Path) -> None:
+    """The count of negative events of the index is that of the very texts scored by `groundswell score text`."""
+    records = [json.loads(line) for path in sorted(SAMPLES.glob("[ns]*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(
+        "".join(
+            json.dumps({"id": number, "text": record.get("text") or record["title"], "lang": record.get("lang")}) + "\n"
+            for number, record in enumerate(records)
+        ),
+        "utf-8",
+    )
+    groundswell("score", "text", "--input", source, "--output", target)
+    scored = [json.loads(line) for line in target.read_text("utf-8").splitlines()]
+    assert [line["id"] for line in scored] == list(range(len(records)))
+    offline = sum(line["sentiment"] is not None and line["sentiment"]["label"] == "negative" for line in scored)
+    found = hits(sample_run.data, "sentiment.label:negative and topic.label:*")
+    assert len(found) == offline > 100
+    chinese = hits(sample_run.data, "lang:zh")
+    assert len(chinese) >= lines("news-hotlist-zh.jsonl")
+    assert all(hit["sentiment"] is None and "no model for language 'zh'" in hit["reason"] for hit in chinese)
+
+
+def test_fraud_scores_agree_with_offline_scores(sample_run: SampleRun, tmp_path: Path) -> None:
+    """Streamed scores are those of `groundswell score transactions`, but where events raced through the partitions at full speed."""
+    target = tmp_path / "out.jsonl"
+    source, labels = SAMPLES / "transactions.jsonl", SAMPLES / "labels.jsonl"
+    groundswell("score", "transactions", "--input", source, "--labels", labels, "--output", target)
+    offline = {line["id"]: line["fraud_score"] for line in map(json.loads, target.read_text("utf-8").splitlines())}
+    high = {name for name, score in offline.items() if score >= 0.9}
+    streamed = {hit["id"] for hit in hits(sample_run.data, "fraud_score >= 0.9")}
+    assert len(high & streamed) >= 0.9 * len(high | streamed) > 5
+
+
+def test_a_worker_killed_in_mid_replay_loses_and_doubles_nothing(
+    sample_run: SampleRun, tmp_path: Path, receiver: Receiver
+) -> None:
+    """kill -9 of the worker, three times, against the same broker: every event is indexed once and every alert is delivered."""
+    run = start([*RUN, "--data", tmp_path, "--port", str(free_port())], receiver)
+    kills = 0
+    for share in (0.1, 0.4, 0.7):
+        _wait_until_scored(tmp_path, run, share * sample_run.summary["read"])
+        os.kill(_worker_of(run.pid), signal.SIGKILL)
+        kills += 1
+    output, errors = run.communicate(timeout=600)
+    assert run.returncode == 0, errors[-3000:]
+    assert errors.count("child_restarted") == kills == 3
+    summary = summary_of(output)
+    expected = sample_run.summary
+    assert (summary["read"], summary["scored"], summary["indexed"]) == (expected["read"],) * 3
+    assert summary["dead"] == summary["pending"] == 0
+    assert {hit["id"] for hit in hits(tmp_path, "kind:(news or social)")} == {
+        hit["id"] for hit in hits(sample_run.data, "kind:(news or social)")
+    }
+    frauds = {hit["id"] for hit in hits(tmp_path, "fraud_score >= 0.9")}
+    alerted = {each["group"]["id"] for each in receiver.transitions if each["rule"] == "fraud-payment"}
+    assert frauds == alerted
+    assert len(receiver.got) == summary["transitions"]  # one webhook-id each, however often it was sent
+    assert {each["rule"] for each in receiver.transitions} >= {"fraud-payment"}
+
+
+def _wait_until_scored(data: Path, run: "subprocess.Popen[str]", count: float) -> None:
+    from streams.totals import totals
+
+    until = time.monotonic() + 400
+    while time.monotonic() < until:
+        assert run.poll() is None, run.communicate()[1][-3000:]
+        if (data / wiring.RUNNING).exists():
+            settings = wiring.attached(None, data=data)
+            if totals(wiring.open_ledger(settings).entries()).scored >= count:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"{count:.0f} events were not scored in time")
+
+
+def _worker_of(parent: int) -> int:
+    """The process id of the worker that `groundswell run` with that process id started."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (worker,) = [int(child) for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return worker
