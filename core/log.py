@@ -45,7 +45,10 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "apscheduler", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("kafka").setLevel(logging.ERROR)  # warns of every slow poll of its own loop
+    for chatty in ("kafka", "faust.transport.producer", "mode.timers"):  # warn of every slow poll, full buffer and late tick
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    for own in ("streams.transport", "streams.tables"):  # subclasses of Faust's services log their comings and goings
+        logging.getLogger(own).setLevel(logging.WARNING)
 
 
 def get(name: str) -> Any:

@@ -129,9 +129,11 @@ class EvaluateSeries:
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 worked.dead.append((message, f"not a match or watermark: {error}"))
                 continue
-            transitions = (
-                self._match(message, frame.match) if isinstance(frame, _MatchFrame) else self._mark(message, frame.watermark)
-            )
+            if isinstance(frame, _MatchFrame):
+                transitions = self._match(message, frame.match)
+            else:
+                transitions = self._mark(message, frame.watermark)
+                worked.absorbed.append(message)
             for transition in transitions:
                 metrics.TRANSITIONS.labels(rule=transition.rule, state=transition.state).inc()
                 worked.outgoing.append(Outgoing(ALERTS_TRANSITIONS.name, encode(transition), key=transition.alert_id.encode()))
