@@ -116,7 +116,17 @@ def test_bad_records_are_dead_letters_and_everything_else_goes_on(tmp_path: Path
     letters = [json.loads(line) for line in groundswell("dead", "list", "--json", "--data", data).stdout.splitlines()]
     reasons = sorted(letter["reason"] for letter in letters)
     assert len(reasons) == 11  # the label's too
-    wanted = ("not UTF-8", "not JSON", "is required", "future", "Expected `str`", "ISO 4217", "at most 900000", "300000 char", "`bool`")
+    wanted = (
+        "not UTF-8",
+        "not JSON",
+        "is required",
+        "future",
+        "Expected `str`",
+        "ISO 4217",
+        "at most 900000",
+        "300000 char",
+        "`bool`",
+    )
     for part in wanted:
         assert any(part in reason for reason in reasons), (part, reasons)
     (broken,) = [letter for letter in letters if "not UTF-8" in letter["reason"]]

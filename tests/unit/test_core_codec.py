@@ -13,9 +13,9 @@ from core.errors import InvalidRecord
 from core.records import NewsItem
 
 NOW = datetime(2022, 11, 9, tzinfo=UTC)
-NEWS = {"published": "2022-11-08T13:58:33Z", "source": "cnbc", "title": "FTX stops withdrawals"}
-POST = {"published": "2022-11-08T13:58:33+01:00", "source": "x", "text": "$AAPL down", "followers": 3}
-PAYMENT = {
+NEWS: dict[str, object] = {"published": "2022-11-08T13:58:33Z", "source": "cnbc", "title": "FTX stops withdrawals"}
+POST: dict[str, object] = {"published": "2022-11-08T13:58:33+01:00", "source": "x", "text": "$AAPL down", "followers": 3}
+PAYMENT: dict[str, object] = {
     "id": "1",
     "time": "2022-11-08T00:00:00Z",
     "customer_id": "c",
@@ -23,7 +23,7 @@ PAYMENT = {
     "amount": 9.5,
     "currency": "USD",
 }
-LABEL = {"transaction_id": "1", "fraud": True, "time": "2022-11-08T00:00:00Z"}
+LABEL: dict[str, object] = {"transaction_id": "1", "fraud": True, "time": "2022-11-08T00:00:00Z"}
 GOOD: dict[str, dict[str, object]] = {"news": NEWS, "social": POST, "transactions": PAYMENT, "labels": LABEL}
 
 
@@ -120,7 +120,6 @@ def test_no_values_make_it_fail_otherwise(kind: str, data: st.DataObject) -> Non
     changed = json.dumps({**GOOD[kind], field: data.draw(JSON), data.draw(st.text(max_size=5)): data.draw(JSON)})
     try:
         record = DECODERS[kind](changed.encode("utf-8", "surrogatepass"), NOW)
-    except InvalidRecord as error:
-        assert error.reason
-    else:
-        assert msgspec.json.decode(encode(record))
+    except InvalidRecord:
+        return
+    assert msgspec.json.decode(encode(record))

@@ -19,7 +19,12 @@ def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("webport = 1", "unknown setting.*webport"), ("web_port =", "not TOML"), ('web_port = "x"', "web_port"), ('device = "tpu"', "device")],
+    [
+        ("webport = 1", "unknown setting.*webport"),
+        ("web_port =", "not TOML"),
+        ('web_port = "x"', "web_port"),
+        ('device = "tpu"', "device"),
+    ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "g.toml"

@@ -146,5 +146,5 @@ def test_the_dead_ratio_stops_only_when_nearly_all_records_fail() -> None:
 
 @pytest.mark.parametrize("text", ["", "a", "a:1", "a:1:x", "a:-1:2", ":1:2"])
 def test_a_place_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="TOPIC.dead:PARTITION:OFFSET"):
+    with pytest.raises(ConfigError, match=r"TOPIC\.dead:PARTITION:OFFSET"):
         DeadPlace.parse(text)

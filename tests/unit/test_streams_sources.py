@@ -69,7 +69,11 @@ def test_a_csv_file_becomes_transactions_and_labels(tmp_path: Path) -> None:
     assert "could not convert string to float: 'x'" in (found[1].reason or "")
     transaction = decode_transaction(found[2].raw, datetime(2021, 1, 1, tzinfo=UTC))
     assert (transaction.terminal_id, transaction.amount, transaction.currency) == ("fraud_Swaniawski, Nitzsche", 41.28, "USD")
-    labels = [msgspec.json.decode(record.raw, type=Label) for record in read_file(file, "labels", load_format("sparkov")) if not record.reason]
+    labels = [
+        msgspec.json.decode(record.raw, type=Label)
+        for record in read_file(file, "labels", load_format("sparkov"))
+        if not record.reason
+    ]
     assert [label.fraud for label in labels] == [False, True]
     assert labels[1].time - transaction.time == timedelta(days=7)
     assert found[2].message().key == b"c81755dbbb"

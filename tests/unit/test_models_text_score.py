@@ -1,0 +1,178 @@
+"""The scorer on the shipped model: it needs no torch, and no text's score depends on its neighbours."""
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from core.errors import ModelError
+from models.registry import Artifact, champion, load
+from models.text.chunks import CHUNK_TOKENS, MAX_CHUNKS, Chunker, combine
+from models.text.score import TextScore, TextScorer, primary_subtag
+
+TEXTS = [
+    "Tesla shares plunge 12% after recall of 2 million cars",
+    "$AAPL Apple beats earnings expectations, raises dividend https://t.co/x",
+    "Fed raises interest rates by 75 basis points",
+    "FTX files for bankruptcy as customers cannot withdraw their funds",
+    "The company will hold its annual meeting on Friday",
+    "Oil slides 4% as OPEC+ weighs output increase &amp; demand fears grow in Asia amid new lockdowns",
+    "ok",
+    "Nokia wins contract worth 450 million euros",
+]
+
+
+@pytest.fixture(scope="module")
+def artifact() -> Artifact:
+    return champion("text")
+
+
+@pytest.fixture(scope="module")
+def scorer(artifact: Artifact) -> TextScorer:
+    return TextScorer.open(artifact, device="cpu")
+
+
+def probabilities(score: TextScore) -> list[float]:
+    assert score.sentiment is not None
+    assert score.topic is not None
+    return [score.sentiment.negative, score.sentiment.neutral, score.sentiment.positive, score.topic.score]
+
+
+def test_a_text_alone_and_in_any_batch_has_the_same_score(scorer: TextScorer) -> None:
+    texts = TEXTS * 5
+    random.Random(0).shuffle(texts)
+    batch = dict(zip(texts, scorer.score(texts, ["en"] * len(texts)), strict=True))
+    for text in TEXTS:
+        alone = scorer.score([text], ["en"])[0]
+        assert np.abs(np.subtract(probabilities(alone), probabilities(batch[text]))).max() <= 1e-5
+
+
+def test_plain_news_gets_the_sentiment_and_topic_a_reader_would_give(scorer: TextScorer) -> None:
+    bad, good, rates, bankrupt, *_ = scorer.score(TEXTS, [None] * len(TEXTS))
+    assert bad.sentiment is not None
+    assert good.sentiment is not None
+    assert bankrupt.sentiment is not None
+    assert rates.topic is not None
+    assert (bad.sentiment.label, good.sentiment.label, bankrupt.sentiment.label) == ("negative", "positive", "negative")
+    assert rates.topic.label == "Fed | Central Banks"
+    assert bad.model == champion("text").manifest.ref
+
+
+def test_probabilities_sum_to_one_and_the_score_is_their_difference(scorer: TextScorer) -> None:
+    for score in scorer.score(TEXTS, ["en"] * len(TEXTS)):
+        assert score.sentiment is not None
+        assert score.sentiment.negative + score.sentiment.neutral + score.sentiment.positive == pytest.approx(1)
+        assert score.sentiment.score == pytest.approx(score.sentiment.positive - score.sentiment.negative)
+
+
+def test_a_language_without_a_model_is_named_instead_of_scored(scorer: TextScorer) -> None:
+    chinese, spanish, english, empty = scorer.score(["恒大违约", "hola", "Profit fell", "12 %"], [None, "es-MX", None, None])
+    assert (chinese.lang, chinese.sentiment, chinese.topic, chinese.model) == ("zh", None, None, None)
+    assert chinese.reason == "no model for language 'zh'"
+    assert spanish.reason == "no model for language 'es'"
+    assert english.reason is None
+    assert (empty.lang, empty.reason) == ("und", "no letters to tell a language by")
+
+
+def test_a_usable_hint_is_trusted_and_any_other_ignored(scorer: TextScorer) -> None:
+    hinted, ignored = scorer.score(["恒大 default", "Profit fell sharply in the quarter"], ["EN_us", "English"])
+    assert (hinted.lang, ignored.lang) == ("en", "en")
+    assert primary_subtag("x") is None
+
+
+def test_threads_change_no_score(artifact: Artifact, scorer: TextScorer) -> None:
+    threaded = TextScorer.open(artifact, device="cpu", threads=2)
+    texts = TEXTS * 4
+    pairs = zip(threaded.score(texts, ["en"] * len(texts)), scorer.score(texts, ["en"] * len(texts)), strict=True)
+    assert all(np.allclose(probabilities(one), probabilities(other), atol=1e-6) for one, other in pairs)
+    threaded.close()
+
+
+def test_no_texts_no_scores(scorer: TextScorer) -> None:
+    assert scorer.score([], []) == []
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(alphabet=st.characters(), max_size=120), max_size=6), st.sampled_from([None, "en"]))
+def test_no_string_makes_it_raise(scorer: TextScorer, texts: list[str], hint: str | None) -> None:
+    for score in scorer.score(texts, [hint] * len(texts)):
+        assert (score.sentiment is None) == (score.model is None)
+        assert score.sentiment is not None or score.reason
+
+
+@pytest.mark.parametrize("text", ["a" * 1_000_000, "\ud83d\udcc9 lone", "shares\x00fell", "🚀" * 5000, "word " * 100_000])
+def test_hostile_texts_are_scored_or_given_a_reason(scorer: TextScorer, text: str) -> None:
+    score = scorer.score([text], ["en"])[0]
+    assert score.sentiment is not None or score.reason == "no words to score"
+    if len(text) > 100_000:
+        assert score.reason == "long text: only its beginning was scored"
+
+
+def test_a_long_text_is_cut_at_sentences_with_its_title_apart(artifact: Artifact) -> None:
+    chunker = open_chunker(artifact)
+    title, sentence = "Bank fails", "The regulator closed the bank on Friday after a run on its deposits."
+    (chunked,) = chunker.split([f"{title}\n\n" + " ".join([sentence] * 20)])
+    assert len(chunked.chunks[0]) < 8
+    assert len(chunked.chunks) == 1 + 20 / 4
+    assert max(map(len, chunked.chunks)) <= CHUNK_TOKENS
+    assert not chunked.cut
+
+
+def test_a_text_of_the_models_length_is_one_chunk(artifact: Artifact) -> None:
+    (chunked,) = open_chunker(artifact).split(["Title\n\n" + "word " * 100])
+    assert len(chunked.chunks) == 1
+
+
+def test_a_book_is_cut_and_says_so(artifact: Artifact) -> None:
+    (chunked,) = open_chunker(artifact).split(["The bank reported a loss for the quarter. " * 900])
+    assert len(chunked.chunks) == MAX_CHUNKS
+    assert chunked.cut
+
+
+def test_the_title_counts_half_and_opinion_outweighs_neutral_parts() -> None:
+    parts = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    assert combine(parts, 1.0 - parts[:, 1]).round(6).tolist() == [0.5, 0.5, 0.0]
+
+
+def test_a_long_article_of_bad_news_is_negative(scorer: TextScorer) -> None:
+    body = "The exchange halted withdrawals and its customers lost billions. Police said the office is in the city centre. " * 12
+    score = scorer.score([f"FTX collapses into bankruptcy\n\n{body}"], ["en"])[0]
+    assert score.sentiment is not None
+    assert score.sentiment.label == "negative"
+
+
+def test_a_tampered_model_is_refused(artifact: Artifact, tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    shutil.copytree(artifact.folder, folder)
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.onnx differs in SHA-256"):
+        load(folder)
+
+
+def test_a_model_of_another_task_is_refused(artifact: Artifact, tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    shutil.copytree(artifact.folder, folder)
+    manifest = (folder / "manifest.json").read_text().replace('"task": "text"', '"task": "fraud"')
+    (folder / "manifest.json").write_text(manifest)
+    with pytest.raises(ModelError, match="a text model is needed"):
+        TextScorer.open(load(folder))
+
+
+def test_a_manifest_without_temperatures_is_refused(artifact: Artifact, tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    shutil.copytree(artifact.folder, folder)
+    manifest = (folder / "manifest.json").read_text().replace('"temperature"', '"warmth"')
+    (folder / "manifest.json").write_text(manifest)
+    with pytest.raises(ModelError, match="export the model again"):
+        TextScorer.open(load(folder))
+
+
+def open_chunker(artifact: Artifact) -> Chunker:
+    return Chunker(Tokenizer.from_file(str(artifact.path("tokenizer.json"))), max_tokens=128)
