@@ -98,8 +98,7 @@ class MeetTerminal:
                 worked.dead.append((message, str(error)))
                 continue
             if isinstance(step, Payment):
-                ring = self._remember(message, step.transaction)
-                onward: Payment | PlacedLabel = Payment(step.transaction, ring.encode())
+                onward: Payment | PlacedLabel = Payment(step.transaction, self._history(message, step.transaction).encode())
                 customer = step.transaction.customer_id
             else:
                 _label_ring(self.table, message, step.place.terminal_id, step.label)
@@ -107,12 +106,14 @@ class MeetTerminal:
             worked.outgoing.append(Outgoing(TRANSACTIONS_BY_CUSTOMER.name, encode_step(onward), key=customer.encode()))
         return worked
 
-    def _remember(self, message: Received, transaction: Transaction) -> Ring:
+    def _history(self, message: Received, transaction: Transaction) -> Ring:
+        """What a score of the payment may use of its terminal's past; afterwards the payment is part of that past."""
         ring = _ring(self.table.get(message, transaction.terminal_id))
-        grown = ring.insert(terminal_entry(transaction), TERMINAL)
+        entry = terminal_entry(transaction)
+        grown = ring.insert(entry, TERMINAL)
         if grown is not ring:
             self.table.put(message, transaction.terminal_id, grown.encode())
-        return grown
+        return grown.snapshot(entry.time_s, entry.id, TERMINAL)
 
 
 @dataclass(frozen=True, slots=True)

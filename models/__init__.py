@@ -1,0 +1,1 @@
+"""Text or transaction → score: tokenizing, ONNX runtime, batching, registry, sentiment, topic, entities, fraud."""

@@ -1,0 +1,1 @@
+"""Transaction → fraud score: histories of the card and the terminal, features, an encoder, reasons in words."""

@@ -1,0 +1,1 @@
+"""Data sets → models: the only place that imports torch and transformers; needs the `train` extra."""

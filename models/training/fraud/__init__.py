@@ -1,0 +1,1 @@
+"""Training of the fraud encoder: a transaction generator, data sets, the network, calibration, export, evaluation."""
