@@ -36,6 +36,7 @@ from streams.sources.files import input_files, read_file
 from streams.sources.replay import Pace, merge
 from streams.totals import totals
 
+_FETCH_WAIT_MS = 10  # the embedded broker answers a fetch that finds nothing only when its wait is over
 _DRAIN_S = 60.0
 _DELIVERY_GRACE_S = 30.0
 _log = log.get(__name__)
@@ -124,6 +125,7 @@ def run(settings: Settings, options: Options) -> Summary:
             broker_version=EMBEDDED_VERSION,
             partitions=broker.partitions,
             declare_topics=False,
+            fetch_wait_ms=_FETCH_WAIT_MS,
             epoch=f"run-{uuid.uuid4().hex[:12]}",
             rules=wiring.find_rules(settings.rules),
         )
@@ -178,7 +180,17 @@ class _Run:
 
     def _child(self, name: str) -> Child:
         settings = self._settings
-        passed = ("data", "broker", "broker_version", "partitions", "declare_topics", "epoch", "rules", "max_in_flight")
+        passed = (
+            "data",
+            "broker",
+            "broker_version",
+            "partitions",
+            "declare_topics",
+            "fetch_wait_ms",
+            "epoch",
+            "rules",
+            "max_in_flight",
+        )
         environment = {f"GROUNDSWELL_{field.upper()}": str(getattr(settings, field)) for field in passed}
         arguments = [name] if name == "worker" else [name, "--port", str(settings.web_port)]
         output = sys.stderr.fileno() if self._options.json else sys.stdout.fileno()

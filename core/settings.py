@@ -26,6 +26,7 @@ class Settings:
     broker_version: str = _row("", "Protocol version that kafka-python speaks, as in 2.3; empty = ask the broker.")
     declare_topics: bool = _row(True, "Create missing topics at start; off for a broker that cannot, such as the embedded one.")
     epoch: str = _row("", "Name of the broker's life in the ledger; `run` sets one for each embedded broker.")
+    fetch_wait_ms: int = _row(500, "Longest wait of a fetch that finds nothing new; the embedded broker is given 10.")
     partitions: int = _row(4, "Partitions of each topic that Groundswell creates; the bound on workers that share the load.")
     replication: int = _row(1, "Replicas of each topic that Groundswell creates.")
     database: str = _row("", "SQLAlchemy URL of the state; empty = SQLite in the data folder.")

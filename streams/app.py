@@ -93,7 +93,7 @@ def _faust_app(settings: Settings) -> faust.App:
         worker_redirect_stdouts=False,
         Table=RecordedTable,
     )
-    app.transport = Transport(app.conf.broker_consumer, app)
+    app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms)
     return app
 
 

@@ -1,0 +1,1 @@
+"""Text → language, sentiment, topic and entities, on ONNX Runtime; needs no torch."""
