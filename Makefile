@@ -2,7 +2,7 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
-SOURCES := groundswell.py alerts bench commands core models samples search streams tests web
+SOURCES := conftest.py groundswell.py alerts bench commands core models samples search streams tests web
 ARGS   ?=
 
 .PHONY: run test check format live bench lock clean

@@ -24,7 +24,7 @@ from commands.progress import Progress, Snapshot
 from commands.supervise import Child, ChildFailed
 from core import log
 from core.clock import rfc3339, utc_now
-from core.errors import Retryable
+from core.errors import GroundswellError, Retryable
 from core.settings import Settings
 from core.topics import ALL
 from search.kql import parse
@@ -39,6 +39,7 @@ from streams.totals import totals
 _FETCH_WAIT_MS = 10  # the embedded broker answers a fetch that finds nothing only when its wait is over
 _DRAIN_S = 60.0
 _DELIVERY_GRACE_S = 30.0
+_LOSS_GRACE_S = 15.0
 _log = log.get(__name__)
 
 
@@ -50,6 +51,10 @@ class Options:
     speed: float | None
     exit_when_idle: bool
     json: bool
+
+
+class RecordsLost(GroundswellError):
+    """The gate failed to keep what is in flight below what the embedded broker keeps."""
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -210,14 +215,16 @@ class _Run:
 
     def _is_idle(self, snapshot: Snapshot) -> bool:
         """Whether everything is worked off and delivered, or its delivery has been refused for `_DELIVERY_GRACE_S`."""
-        if snapshot.backlog or snapshot.totals.read < self._feed.sent - snapshot.totals.labels:
+        if snapshot.backlog:
             self._waiting_since_s = None
             return False
-        if not snapshot.pending:
-            return True
         now_s = time.monotonic()
         self._waiting_since_s = self._waiting_since_s or now_s
-        return now_s - self._waiting_since_s > _DELIVERY_GRACE_S
+        waited_s = now_s - self._waiting_since_s
+        missing = self._feed.sent - snapshot.totals.read - snapshot.totals.labels
+        if missing > 0 and waited_s > _LOSS_GRACE_S:
+            raise RecordsLost(f"the embedded broker dropped {missing} records before they were read; run again with less --speed")
+        return missing <= 0 and (not snapshot.pending or waited_s > _DELIVERY_GRACE_S)
 
     def _drain(self, progress: Progress) -> None:
         """Let the worker finish what was sent: the embedded broker, and all in it, ends with this process."""

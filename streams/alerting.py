@@ -63,10 +63,10 @@ class MatchRules:
         for message in batch:
             try:
                 scored = decode_scored(message)
+                worked.outgoing += self._matches(message.topic, document(scored))
             except InvalidRecord as error:
                 worked.dead.append((message, str(error)))
                 continue
-            worked.outgoing += self._matches(message.topic, document(scored))
             marks = self._marks.setdefault(message.topic, Watermarks())
             marks.observe(message.partition, scored.time, now_s=now_s)
         worked.outgoing += self._watermarks(now_s)
@@ -140,7 +140,7 @@ class EvaluateSeries:
         return worked
 
     def _match(self, message: Received, match: Match) -> Sequence[Transition]:
-        rule = self._rule(match.rule)
+        rule = self.rules.rule(match.rule)
         if rule is None:  # the rule was taken out of the file while its match was on the way
             return ()
         key = series_key(match)
@@ -154,7 +154,7 @@ class EvaluateSeries:
         transitions: list[Transition] = []
         for key, raw in list(self.table.items(message)):
             series = _series_decoder.decode(raw)
-            rule = self._rule(series.rule)
+            rule = self.rules.rule(series.rule)
             if rule is None:
                 self.table.delete(message, key)
             elif series.stream == watermark.stream:
@@ -168,9 +168,6 @@ class EvaluateSeries:
         elif after != series.state:
             self.table.put(message, key, _series_encoder.encode(Series(series.rule, series.stream, after)))
         return transitions
-
-    def _rule(self, name: str) -> Rule | None:
-        return next((rule for rule in self.rules.rules if rule.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +185,7 @@ class RouteTransitions:
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 worked.dead.append((message, f"not a transition: {error}"))
                 continue
-            rule = next((rule for rule in self.rules.rules if rule.name == transition.rule), None)
+            rule = self.rules.rule(transition.rule)
             receivers = () if rule is None else rule.receivers
             await asyncio.to_thread(self.store.record, transition, receivers)
         return worked

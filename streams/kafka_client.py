@@ -116,13 +116,30 @@ class Offsets:
         return {(place.topic, place.partition): max(0, state.offset) for place, state in found.items()}
 
     def create(self) -> list[str]:
-        """Create the topics that are missing; their names."""
+        """Create the topics that are missing; their names. `ConfigError` where one that is there has other partitions than are set.
+
+        State tables and the messages that feed them meet only where all topics have as many partitions.
+        """
+        self._check_partitions()
         wanted: dict[str, dict[str, str]] = {topic.name: {} for topic in ALL}
         wanted.update({topic.dead: {"max.message.bytes": str(_DEAD_MAX_BYTES), "retention.ms": "-1"} for topic in ALL})
         missing = {name: configs for name, configs in wanted.items() if name not in self._admin.list_topics()}
         if missing:
             self._create(missing)
         return sorted(missing)
+
+    def _check_partitions(self) -> None:
+        there = set(self.topics())
+        for topic in ALL:
+            found = (
+                len(self._consumer.partitions_for_topic(topic.name) or ()) if topic.name in there else self._settings.partitions
+            )
+            if found != self._settings.partitions:
+                raise ConfigError(
+                    f"topic {topic.name} has {found} partitions and the setting is {self._settings.partitions}: all topics of "
+                    "Groundswell need the same number; change the setting, or the topics that differ",
+                    field="partitions",
+                )
 
     def _create(self, missing: Mapping[str, dict[str, str]]) -> None:
         options = {"num_partitions": self._settings.partitions, "replication_factor": self._settings.replication}

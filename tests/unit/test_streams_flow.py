@@ -1,5 +1,6 @@
 """Ledger, gate, backlog, watermarks and dead letters: what keeps count."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,12 +86,18 @@ def test_the_gate_never_lets_more_than_its_bound_through() -> None:
 
 
 def test_the_gate_bounds_bytes_too_and_stops_when_told() -> None:
-    asked: list[None] = []
-    gate = Gate(backlog=lambda: 0, max_records=100, max_bytes=1_000, on_wait=lambda: asked.append(None))
-    for _ in range(10):
-        gate.take(500)
-    assert len(asked) == 5
-    assert gate.take(5_000)  # larger than the bound: alone it passes
+    flying: list[int] = []
+    pick = random.Random(0)
+
+    def drain(_: float) -> None:
+        del flying[: pick.randrange(3)]
+
+    gate = Gate(backlog=lambda: len(flying), max_records=100, max_bytes=1_000, on_wait=lambda: None, sleep=drain)
+    for _ in range(500):
+        size = pick.choice([1, 10, 300, 900, 5_000])
+        assert gate.take(size)
+        flying.append(size)
+        assert sum(flying) <= 1_000 or flying == [5_000]  # larger than the bound: alone it passes
     stopped = Gate(backlog=lambda: 99, max_records=100, max_bytes=1, on_wait=lambda: None, should_stop=lambda: True)
     assert not stopped.take(1)
 

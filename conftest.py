@@ -1,0 +1,5 @@
+"""Leaves the training code out of the doctests where the `train` extra is not installed."""
+
+import importlib.util
+
+collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["models/training/*"]
