@@ -14,6 +14,8 @@ from models.text.entities import EntityLinker
 from models.text.score import TextScore, TextScorer
 from streams.messages import Outgoing, Received, Worked
 
+MAX_ENTITIES = 200  # per text; 100 kB of cashtags would otherwise grow to a record that no broker takes
+
 
 @dataclass(frozen=True, slots=True)
 class TextScoring:
@@ -23,8 +25,9 @@ class TextScoring:
     linker: EntityLinker
 
     def score(self, texts: Sequence[str], langs: Sequence[str | None]) -> list[tuple[TextScore, tuple[Entity, ...]]]:
-        """For each text its language, sentiment, topic, and the watchlist's entities in it."""
-        return list(zip(self.scorer.score(texts, langs), map(self.linker.link, texts), strict=True))
+        """For each text its language, sentiment, topic, and the first `MAX_ENTITIES` mentions of the watchlist's entities."""
+        linked = [self.linker.link(text)[:MAX_ENTITIES] for text in texts]
+        return list(zip(self.scorer.score(texts, langs), linked, strict=True))
 
 
 def work_texts(batch: Sequence[Received], scoring: TextScoring, clock: Clock) -> Worked:
