@@ -163,6 +163,12 @@ class AlertStore:
         with writing(self._engine) as connection:
             connection.execute(update(deliveries).where(ours).values(values))
 
+    def release_all(self) -> int:
+        """Give every claim back; how many there were. For the start of a worker that knows that no other is alive."""
+        claimed = and_(deliveries.c.status == "pending", deliveries.c.lease.is_not(None))
+        with writing(self._engine) as connection:
+            return connection.execute(update(deliveries).where(claimed).values(lease=None, leased_until=None)).rowcount
+
     def disable_receiver(self, receiver: str, target: str, *, reason: str, at: datetime) -> None:
         """The receiver's address is gone: its deliveries fail unsent until `enable_receiver`, or a new address."""
         row = {"receiver": receiver, "target": target, "since": at, "reason": reason[:_MAX_ERROR_CHARS]}

@@ -37,6 +37,8 @@ def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
 
 def _assemble(settings: Settings) -> faust.App:
     store = wiring.open_alerts(settings)
+    if not settings.declare_topics:  # the embedded tier has one worker: what a dead one had claimed is free
+        store.release_all()
     rules = wiring.open_rules(settings)
     deps = Deps(
         texts=wiring.open_texts(settings),

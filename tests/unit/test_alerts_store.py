@@ -117,6 +117,17 @@ def test_failures_wait_or_end(store: AlertStore) -> None:
     assert store.claim_due(NOW + timedelta(days=9), 10, 60.0) == []
 
 
+def test_what_a_dead_worker_had_claimed_can_be_freed_at_once(store: AlertStore) -> None:
+    store.record(transition(), ["hook"])
+    (claimed,) = store.claim_due(NOW, 10, 60)
+    assert store.claim_due(NOW, 10, 60) == []
+    assert store.release_all() == 1
+    (again,) = store.claim_due(NOW, 10, 60)
+    assert (again.id, again.attempts) == (claimed.id, 2)
+    store.mark_delivered(again, NOW)
+    assert store.release_all() == 0
+
+
 def test_a_released_claim_does_not_count_as_a_try(store: AlertStore) -> None:
     store.record(transition(), ["console"])
     store.release(store.claim_due(NOW, 10, 60.0)[0], next_attempt=NOW + timedelta(seconds=30))
