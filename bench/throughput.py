@@ -114,7 +114,7 @@ def _link(target: Path, *names: str) -> Path:
 def texts(settings: Settings, folder: Path) -> Rate:
     """The sample's English texts."""
     names = ("social-stocknet.jsonl", "news-sentfin.jsonl")
-    records = [json.loads(line) for name in names for line in (wiring.SAMPLES / name).read_text("utf-8").splitlines()]
+    records = [json.loads(line) for name in names for line in (wiring.SAMPLES / name).read_bytes().splitlines()]
     strings = [record.get("text") or record["title"] for record in records]
     bare = bare_texts(settings, strings)
     return Rate(len(strings), bare, worker_rate(_link(folder / "texts", *names), lambda done: done.indexed, len(strings)))

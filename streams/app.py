@@ -46,6 +46,7 @@ from streams.transactions import Admit, JoinLabels, MeetTerminal, ScoreTransacti
 from streams.transport import Transport
 
 GROUP = "groundswell"
+_ENDS_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,16 @@ class Deps:
 def build_app(settings: Settings, deps: Deps) -> faust.App:
     """The Faust app with all agents registered; nothing runs yet."""
     app = _faust_app(settings)
-    runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio)
-    for topics, stage in _stages(app, settings, deps):
+    runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio, from_start=not settings.declare_topics)
+    stages = _stages(app, settings, deps)
+    for topics, stage in stages:
         _register(app, runner, topics, stage)
+    readers = {stage.name: [topic.name for topic in topics] for topics, stage in stages}
+
+    async def read_missing_ends() -> None:
+        await runner.read_missing_ends(readers)
+
+    app.timer(_ENDS_EVERY_S)(read_missing_ends)
     return app
 
 
@@ -92,6 +100,7 @@ def _faust_app(settings: Settings) -> faust.App:
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
         Table=RecordedTable,
+        stream_wait_empty=False,  # what is unfinished when partitions move is worked off again, by id
     )
     app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms)
     return app

@@ -9,8 +9,9 @@ noack_take ─► work ─► send and confirm, dead letters too ─► confirm 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import tenacity
@@ -20,6 +21,7 @@ from faust.types import TP
 
 from core import log, metrics
 from core.errors import Retryable
+from streams.continuity import Continuity, Verdict
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, dead_letter_of
 from streams.ledger import Ledger, Outcome
 from streams.messages import Outgoing, Received, Worked, received
@@ -46,25 +48,80 @@ class Stage:
 class BatchRunner:
     """Runs stages for one Faust app."""
 
-    def __init__(self, app: Any, ledger: Ledger, *, max_dead_ratio: float) -> None:
+    def __init__(self, app: Any, ledger: Ledger, *, max_dead_ratio: float, from_start: bool = False) -> None:
         self._app = app
         self._ledger = ledger
         self._max_dead_ratio = max_dead_ratio
+        self._from_start = from_start  # a partition without a ledger row begins at offset 0, as on a broker made for this run
+        self._partitions: dict[tuple[str, str, int], Continuity] = {}
+        self._busy: set[str] = set()
+        self._still: dict[tuple[str, str, int], int] = {}
 
     async def run(self, stage: Stage, stream: Any) -> None:
         """Work a stream off for ever; an error that must not pass ends the process."""
         ratio = DeadRatio(self._max_dead_ratio)
         async for events in stream.noack_take(stage.size, within=stage.within_s):
             try:
-                await self._settle(stage, [received(event) for event in events], ratio)
+                self._busy.add(stage.name)
+                batch = await self._without_holes(stage, events)
+                if batch:
+                    await self._settle(stage, batch, ratio)
+                self._busy.discard(stage.name)
             except asyncio.CancelledError:
                 raise
             except TooManyDeadLetters as error:
                 _end_process(stage, error, EXIT_TOO_MANY_DEAD)
             except BaseException as error:  # noqa: BLE001 — Faust would ack the batch of an agent that raises
                 _end_process(stage, error, EXIT_BUG)
-            for event in events:
-                await stream.ack(event)
+            for message in batch:
+                await stream.ack(message.event)
+
+    async def _without_holes(self, stage: Stage, events: Sequence[Any]) -> list[Received]:
+        """The messages to work off; where some before them are missing, the partition is read again from there."""
+        batch = []
+        for message in map(received, events):
+            partition = self._partition(stage.name, message.topic, message.partition)
+            verdict = partition.judge(message.offset)
+            if verdict is Verdict.WORK:
+                batch.append(message)
+                continue
+            self._app.consumer._unacked_messages.discard(message.event.message)  # it comes again as another message
+            if verdict is Verdict.REWIND:
+                place = {"stage": stage.name, "topic": message.topic, "partition": message.partition}
+                _log.warning("hole_read_again", **place, expected=partition.expected, found=message.offset)
+                await self._app.consumer.seek(TP(message.topic, message.partition), partition.expected)
+        return batch
+
+    async def read_missing_ends(self, readers: Mapping[str, Sequence[str]]) -> None:
+        """Seek back where an idle stage has not come to the end of a partition since the last call.
+
+        A hole at a partition's end shows by no later message. `readers` names each stage's topics. Call it every few seconds.
+        """
+        for place in self._app.consumer.assignment():
+            for stage in (name for name, topics in readers.items() if place.topic in topics and name not in self._busy):
+                key = (stage, place.topic, place.partition)
+                expected = self._partition(*key).next_offset()
+                end = self._app.consumer.highwater(place)
+                if expected is None or end is None or end <= expected:
+                    self._still.pop(key, None)
+                elif self._still.get(key) == expected:
+                    _log.warning(
+                        "end_read_again", stage=stage, topic=place.topic, partition=place.partition, expected=expected, end=end
+                    )
+                    await self._app.consumer.seek(place, expected)
+                    del self._still[key]
+                else:
+                    self._still[key] = expected
+
+    def _partition(self, stage: str, topic: str, number: int) -> Continuity:
+        key = (stage, topic, number)
+        if key not in self._partitions:
+            self._partitions[key] = Continuity(partial(self._settled, *key))
+        return self._partitions[key]
+
+    def _settled(self, stage: str, topic: str, number: int) -> int | None:
+        settled = self._ledger.settled(stage, topic, number)
+        return -1 if settled is None and self._from_start else settled
 
     async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> None:
         started = time.monotonic()

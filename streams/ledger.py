@@ -90,6 +90,15 @@ class Ledger:
             if grown:
                 connection.execute(_GROW, grown)
 
+    def settled(self, stage: str, topic: str, partition: int) -> int | None:
+        """The highest offset of a partition that the stage has worked off; None where there is no row."""
+        key = dict(zip(_KEY, (self._epoch, stage, topic, partition), strict=True))
+        with reading(self._engine) as connection:
+            offset: int | None = connection.execute(
+                sa.select(_ledger.c.offset).where(sa.and_(*(_ledger.c[name] == value for name, value in key.items())))
+            ).scalar()
+        return offset
+
     def entries(self) -> list[Entry]:
         """All rows of this epoch."""
         columns = [_ledger.c[name] for name in ("stage", "topic", "partition", "offset", *_COUNTS)]

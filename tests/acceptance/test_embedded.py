@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import kafka
 import pytest
 
 from streams.embedded import EMBEDDED_VERSION, EmbeddedBroker
-from tests.acceptance.product import SECRET, Receiver, free_port, groundswell, start, summary_of
+from tests.acceptance.product import ROOT, SECRET, Receiver, free_port, groundswell, start, summary_of
 
 pytestmark = pytest.mark.acceptance
 KEPT_BYTES = 5 * 1024**2  # by the embedded broker, a partition
@@ -130,9 +131,8 @@ def test_bad_records_are_dead_letters_and_everything_else_goes_on(tmp_path: Path
     for part in wanted:
         assert any(part in reason for reason in reasons), (part, reasons)
     (broken,) = [letter for letter in letters if "not UTF-8" in letter["reason"]]
-    shown = subprocess.run(
-        ["python", "-m", "groundswell", "dead", "show", broken["place"], "--data", data], capture_output=True, check=False
-    )
+    show = [sys.executable, "-m", "groundswell", "dead", "show", broken["place"], "--data", str(data)]
+    shown = subprocess.run(show, cwd=ROOT, capture_output=True, check=True)
     assert shown.stdout.endswith(b"\xff\xfe broken\n")
 
 

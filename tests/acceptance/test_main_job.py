@@ -84,13 +84,13 @@ def test_an_alert_explains_itself(sample_run: SampleRun) -> None:
 
 def test_alerts_are_listed(sample_run: SampleRun) -> None:
     done = groundswell("alerts", "list", "--json", "--limit", "10000", "--data", sample_run.data)
-    listed = {json.loads(line)["alert_id"] for line in done.stdout.splitlines()}
+    listed = {json.loads(line)["alert_id"] for line in done.stdout.split("\n") if line}
     assert listed == {transition["alert_id"] for transition in sample_run.receiver.transitions}
 
 
 def test_search_agrees_with_offline_scores(sample_run: SampleRun, tmp_path: Path) -> None:
     """The count of negative events of the index is that of the very texts scored by `groundswell score text`."""
-    records = [json.loads(line) for path in sorted(SAMPLES.glob("[ns]*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+    records = [json.loads(line) for path in sorted(SAMPLES.glob("[ns]*.jsonl")) for line in path.read_bytes().splitlines()]
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text(
         "".join(
@@ -100,7 +100,7 @@ def test_search_agrees_with_offline_scores(sample_run: SampleRun, tmp_path: Path
         "utf-8",
     )
     groundswell("score", "text", "--input", source, "--output", target)
-    scored = [json.loads(line) for line in target.read_text("utf-8").splitlines()]
+    scored = [json.loads(line) for line in target.read_bytes().splitlines()]
     assert [line["id"] for line in scored] == list(range(len(records)))
     offline = sum(line["sentiment"] is not None and line["sentiment"]["label"] == "negative" for line in scored)
     found = hits(sample_run.data, "sentiment.label:negative and topic.label:*")
@@ -115,7 +115,7 @@ def test_fraud_scores_agree_with_offline_scores(sample_run: SampleRun, tmp_path:
     target = tmp_path / "out.jsonl"
     source, labels = SAMPLES / "transactions.jsonl", SAMPLES / "labels.jsonl"
     groundswell("score", "transactions", "--input", source, "--labels", labels, "--output", target)
-    offline = {line["id"]: line["fraud_score"] for line in map(json.loads, target.read_text("utf-8").splitlines())}
+    offline = {line["id"]: line["fraud_score"] for line in map(json.loads, target.read_bytes().splitlines())}
     high = {name for name, score in offline.items() if score >= 0.9}
     streamed = {hit["id"] for hit in hits(sample_run.data, "fraud_score >= 0.9")}
     assert len(high & streamed) >= 0.9 * len(high | streamed) > 5

@@ -13,6 +13,7 @@ from core.errors import ConfigError, InvalidRecord
 from core.records import DeadLetter
 from streams.backlog import backlog
 from streams.batches import tally
+from streams.continuity import Continuity, Verdict
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, from_message, to_message
 from streams.dead_reader import DeadPlace
 from streams.gate import Gate
@@ -155,3 +156,38 @@ def test_the_dead_ratio_stops_only_when_nearly_all_records_fail() -> None:
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"TOPIC\.dead:PARTITION:OFFSET"):
         DeadPlace.parse(text)
+
+
+def arrivals(verdicts: str, offsets: list[int], settled: int | None) -> None:
+    """Hold a partition's verdicts, written w, r and l, against what is expected."""
+    partition = Continuity(settled=lambda: settled)
+    assert "".join(partition.judge(offset).value[0] for offset in offsets) == verdicts
+
+
+def test_what_is_missing_is_read_again() -> None:
+    arrivals("wrllww", [5, 8, 9, 10, 6, 7], settled=4)
+    arrivals("rw", [3, 0], settled=-1)
+
+
+def test_a_hole_that_comes_again_is_real() -> None:
+    arrivals("wrlww", [5, 8, 9, 8, 9], settled=4)
+    arrivals("rw", [1_000, 1_000], settled=-1)
+
+
+def test_messages_that_come_twice_are_worked_off_twice() -> None:
+    arrivals("wwww", [5, 6, 5, 6], settled=4)
+    arrivals("ww", [2, 3], settled=9)
+
+
+def test_a_first_message_without_a_ledger_row_is_believed() -> None:
+    arrivals("wwr", [500, 501, 503], settled=None)
+
+
+def test_what_another_worker_did_meanwhile_is_no_hole() -> None:
+    ledger = [4]
+    partition = Continuity(settled=lambda: ledger[0])
+    assert partition.judge(5) is Verdict.WORK
+    ledger[0] = 20
+    assert partition.judge(21) is Verdict.WORK
+    assert partition.judge(23) is Verdict.REWIND
+    assert partition.expected == 22
