@@ -65,7 +65,7 @@ class Deps:
 def build_app(settings: Settings, deps: Deps) -> faust.App:
     """The Faust app with all agents registered; nothing runs yet."""
     app = _faust_app(settings)
-    runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio, from_start=not settings.declare_topics)
+    runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio, fresh_broker=not settings.declare_topics)
     stages = _stages(app, settings, deps)
     for topics, stage in stages:
         _register(app, runner, topics, stage)

@@ -48,11 +48,12 @@ class Stage:
 class BatchRunner:
     """Runs stages for one Faust app."""
 
-    def __init__(self, app: Any, ledger: Ledger, *, max_dead_ratio: float, from_start: bool = False) -> None:
+    def __init__(self, app: Any, ledger: Ledger, *, max_dead_ratio: float, fresh_broker: bool = False) -> None:
         self._app = app
         self._ledger = ledger
         self._max_dead_ratio = max_dead_ratio
-        self._from_start = from_start  # a partition without a ledger row begins at offset 0, as on a broker made for this run
+        # On a broker that was made for this run, a partition without a ledger row begins at offset 0, and the ledger's rows are its own.
+        self._fresh_broker = fresh_broker
         self._partitions: dict[tuple[str, str, int], Continuity] = {}
         self._busy: set[str] = set()
         self._still: dict[tuple[str, str, int], int] = {}
@@ -63,7 +64,7 @@ class BatchRunner:
         async for events in stream.noack_take(stage.size, within=stage.within_s):
             try:
                 self._busy.add(stage.name)
-                batch = await self._without_holes(stage, events)
+                batch, done = await self._without_holes(stage, events)
                 if batch:
                     await self._settle(stage, batch, ratio)
                 self._busy.discard(stage.name)
@@ -73,24 +74,25 @@ class BatchRunner:
                 _end_process(stage, error, EXIT_TOO_MANY_DEAD)
             except BaseException as error:  # noqa: BLE001 — Faust would ack the batch of an agent that raises
                 _end_process(stage, error, EXIT_BUG)
-            for message in batch:
+            for message in (*done, *batch):
                 await stream.ack(message.event)
 
-    async def _without_holes(self, stage: Stage, events: Sequence[Any]) -> list[Received]:
-        """The messages to work off; where some before them are missing, the partition is read again from there."""
-        batch = []
+    async def _without_holes(self, stage: Stage, events: Sequence[Any]) -> tuple[list[Received], list[Received]]:
+        """The messages to work off, and those that are done; where some before them are missing, the partition is read again from there."""
+        batch: list[Received] = []
+        done: list[Received] = []
         for message in map(received, events):
             partition = self._partition(stage.name, message.topic, message.partition)
             verdict = partition.judge(message.offset)
-            if verdict is Verdict.WORK:
-                batch.append(message)
+            if verdict in (Verdict.WORK, Verdict.DONE):
+                (batch if verdict is Verdict.WORK else done).append(message)
                 continue
             self._app.consumer._unacked_messages.discard(message.event.message)  # it comes again as another message
             if verdict is Verdict.REWIND:
                 place = {"stage": stage.name, "topic": message.topic, "partition": message.partition}
                 _log.warning("hole_read_again", **place, expected=partition.expected, found=message.offset)
                 await self._app.consumer.seek(TP(message.topic, message.partition), partition.expected)
-        return batch
+        return batch, done
 
     async def read_missing_ends(self, readers: Mapping[str, Sequence[str]]) -> None:
         """Seek back where an idle stage has not come to the end of a partition since the last call.
@@ -116,12 +118,12 @@ class BatchRunner:
     def _partition(self, stage: str, topic: str, number: int) -> Continuity:
         key = (stage, topic, number)
         if key not in self._partitions:
-            self._partitions[key] = Continuity(partial(self._settled, *key))
+            self._partitions[key] = Continuity(partial(self._settled, *key), once=self._fresh_broker)
         return self._partitions[key]
 
     def _settled(self, stage: str, topic: str, number: int) -> int | None:
         settled = self._ledger.settled(stage, topic, number)
-        return -1 if settled is None and self._from_start else settled
+        return -1 if settled is None and self._fresh_broker else settled
 
     async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> None:
         started = time.monotonic()

@@ -11,9 +11,10 @@ from enum import Enum
 
 
 class Verdict(Enum):
-    """What to do with a message: work it off, seek back to what is missing, or leave it, since it will come again."""
+    """What to do with a message: work it off, ack it as done before, seek back to what is missing, or leave it to come again."""
 
     WORK = "work"
+    DONE = "done"
     REWIND = "rewind"
     LEAVE = "leave"
 
@@ -22,11 +23,15 @@ class Verdict(Enum):
 class Continuity:
     """One stage's view of one partition. `settled` asks the ledger for the highest offset that the stage has worked off.
 
+    With `once`, a message that the ledger has settled is not worked off again after a restart. That is for a ledger that is certain to
+    tell of this very topic: a Kafka topic may have been deleted and made anew, and then its offsets mean other messages.
+
     Holes are also made by Kafka itself (transaction markers, compaction, retention): where the messages that come after seeking back begin
     behind the hole again, the hole is real.
     """
 
     settled: Callable[[], int | None]
+    once: bool = False
     expected: int | None = None
     _rewinding: bool = field(default=False)
     _seen: int = field(default=-1)
@@ -40,6 +45,8 @@ class Continuity:
         """
         expected = self.next_offset()
         self.expected = offset if expected is None else expected
+        if offset < self.expected and self.once:
+            return Verdict.DONE
         if offset > self.expected:
             verdict = self._hole(offset)
             if verdict is not Verdict.WORK:

@@ -179,6 +179,11 @@ def test_messages_that_come_twice_are_worked_off_twice() -> None:
     arrivals("ww", [2, 3], settled=9)
 
 
+def test_what_the_ledger_has_settled_is_done_where_it_is_certain() -> None:
+    partition = Continuity(settled=lambda: 4, once=True)
+    assert [partition.judge(offset).value for offset in (3, 4, 5, 5, 8, 6)] == ["done", "done", "work", "done", "rewind", "work"]
+
+
 def test_a_first_message_without_a_ledger_row_is_believed() -> None:
     arrivals("wwr", [500, 501, 503], settled=None)
 
