@@ -66,20 +66,16 @@ def build_app(settings: Settings, deps: Deps) -> faust.App:
     """The Faust app with all agents registered; nothing runs yet."""
     app = _faust_app(settings)
     runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio, fresh_broker=not settings.declare_topics)
-    stages = _stages(app, settings, deps)
-    for topics, stage in stages:
+    app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms, settled=runner.settled)
+    for topics, stage in _stages(app, settings, deps):
+        runner.read_by(stage.name, [topic.name for topic in topics])
         _register(app, runner, topics, stage)
-    readers = {stage.name: [topic.name for topic in topics] for topics, stage in stages}
-
-    async def read_missing_ends() -> None:
-        await runner.read_missing_ends(readers)
-
-    app.timer(_ENDS_EVERY_S)(read_missing_ends)
+    app.timer(_ENDS_EVERY_S)(runner.read_missing_ends)
     return app
 
 
 def _faust_app(settings: Settings) -> faust.App:
-    app = faust.App(
+    return faust.App(
         GROUP,
         broker=f"kafka://{settings.broker.replace(',', ';kafka://')}",
         datadir=str(Path(settings.data) / "faust"),
@@ -102,8 +98,6 @@ def _faust_app(settings: Settings) -> faust.App:
         Table=RecordedTable,
         stream_wait_empty=False,  # what is unfinished when partitions move is worked off again, by id
     )
-    app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms)
-    return app
 
 
 def _register(app: faust.App, runner: BatchRunner, topics: Sequence[Topic], stage: Stage) -> None:

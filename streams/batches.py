@@ -9,7 +9,7 @@ noack_take ─► work ─► send and confirm, dead letters too ─► confirm 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,6 +55,8 @@ class BatchRunner:
         # On a broker that was made for this run, a partition without a ledger row begins at offset 0, and the ledger's rows are its own.
         self._fresh_broker = fresh_broker
         self._partitions: dict[tuple[str, str, int], Continuity] = {}
+        self._acked: dict[tuple[str, str, int], int] = {}
+        self._readers: dict[str, Sequence[str]] = {}
         self._busy: set[str] = set()
         self._still: dict[tuple[str, str, int], int] = {}
 
@@ -74,6 +76,7 @@ class BatchRunner:
                 _end_process(stage, error, EXIT_TOO_MANY_DEAD)
             except BaseException as error:  # noqa: BLE001 — Faust would ack the batch of an agent that raises
                 _end_process(stage, error, EXIT_BUG)
+            self._note_acked(stage.name, (*done, *batch))
             for message in (*done, *batch):
                 await stream.ack(message.event)
 
@@ -94,13 +97,17 @@ class BatchRunner:
                 await self._app.consumer.seek(TP(message.topic, message.partition), partition.expected)
         return batch, done
 
-    async def read_missing_ends(self, readers: Mapping[str, Sequence[str]]) -> None:
+    def read_by(self, stage: str, topics: Sequence[str]) -> None:
+        """Note which topics a stage reads; call it for all stages before the app starts."""
+        self._readers[stage] = topics
+
+    async def read_missing_ends(self) -> None:
         """Seek back where an idle stage has not come to the end of a partition since the last call.
 
-        A hole at a partition's end shows by no later message. `readers` names each stage's topics. Call it every few seconds.
+        A hole at a partition's end shows by no later message. Call it every few seconds.
         """
         for place in self._app.consumer.assignment():
-            for stage in (name for name, topics in readers.items() if place.topic in topics and name not in self._busy):
+            for stage in (name for name, topics in self._readers.items() if place.topic in topics and name not in self._busy):
                 key = (stage, place.topic, place.partition)
                 expected = self._partition(*key).next_offset()
                 end = self._app.consumer.highwater(place)
@@ -114,6 +121,20 @@ class BatchRunner:
                     del self._still[key]
                 else:
                     self._still[key] = expected
+
+    def settled(self, place: TP) -> int | None:
+        """The offset up to which every stage that reads the partition has worked it off; None where one cannot tell."""
+        offsets = [
+            self._acked.get((stage, place.topic, place.partition))
+            for stage, topics in self._readers.items()
+            if place.topic in topics
+        ]
+        return None if None in offsets else min((offset for offset in offsets if offset is not None), default=None)
+
+    def _note_acked(self, stage: str, messages: Sequence[Received]) -> None:
+        for message in messages:
+            key = (stage, message.topic, message.partition)
+            self._acked[key] = max(self._acked.get(key, 0), message.offset + 1)
 
     def _partition(self, stage: str, topic: str, number: int) -> Continuity:
         key = (stage, topic, number)

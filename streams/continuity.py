@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+_TRIES = 3
+
 
 class Verdict(Enum):
     """What to do with a message: work it off, ack it as done before, seek back to what is missing, or leave it to come again."""
@@ -26,15 +28,16 @@ class Continuity:
     With `once`, a message that the ledger has settled is not worked off again after a restart. That is for a ledger that is certain to
     tell of this very topic: a Kafka topic may have been deleted and made anew, and then its offsets mean other messages.
 
-    Holes are also made by Kafka itself (transaction markers, compaction, retention): where the messages that come after seeking back begin
-    behind the hole again, the hole is real.
+    Holes are also made by Kafka itself (transaction markers, compaction, retention): where the messages begin at the same offset behind the
+    hole after each of three seeks, the hole is real.
     """
 
     settled: Callable[[], int | None]
     once: bool = False
     expected: int | None = None
-    _rewinding: bool = field(default=False)
+    _found: int | None = field(default=None)  # the first offset behind the hole that is being read again
     _seen: int = field(default=-1)
+    _tries: int = field(default=0)
 
     def judge(self, offset: int) -> Verdict:
         """What to do with the message at `offset`, given all that came before it.
@@ -51,7 +54,7 @@ class Continuity:
             verdict = self._hole(offset)
             if verdict is not Verdict.WORK:
                 return verdict
-        self._rewinding = False
+        self._found, self._tries = None, 0
         self.expected = max(self.expected, offset + 1)
         return Verdict.WORK
 
@@ -64,13 +67,15 @@ class Continuity:
 
     def _hole(self, offset: int) -> Verdict:
         assert self.expected is not None
-        if self._rewinding:
-            again = offset <= self._seen
-            self._seen = max(self._seen, offset)
-            return Verdict.WORK if again else Verdict.LEAVE
+        if self._found is not None and offset > self._seen:  # fetched before the seek: it comes again
+            self._seen = offset
+            return Verdict.LEAVE
         elsewhere = self.settled()  # another worker may have worked the hole off while it owned the partition
         if elsewhere is not None and offset <= elsewhere + 1:
             return Verdict.WORK
-        self.expected = max(self.expected, (elsewhere or -1) + 1)
-        self._rewinding, self._seen = True, offset
+        self.expected = max(self.expected, -1 if elsewhere is None else elsewhere + 1)
+        self._tries = self._tries + 1 if offset == self._found else 1
+        if self._tries > _TRIES:
+            return Verdict.WORK
+        self._found = self._seen = offset
         return Verdict.REWIND

@@ -2,38 +2,36 @@
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.types.tuples import ack_lock
 
 _POLL_S = 1.0
 _YIELD_EVERY = 100  # messages handed over without letting the loop run
 
 
 class Consumer(driver.Consumer):
-    """Faust's consumer, whose commits neither crawl nor swallow the message after a gap, and which drains at half the cost."""
+    """Faust's consumer, which commits only what was worked off, and drains at half the cost."""
 
     _n_acked: int
 
     def _new_consumer_thread(self) -> Any:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Mark the missing offsets before `offset_to` as acked.
-
-        Faust passes the offset of the message that it is about to deliver as the gap's last one; that message then counts as acked
-        before it was worked off, and stands twice in the list that commits are computed from, which then crawl by one a tick.
-        """
-        await super()._add_gap(tp, offset_from, offset_to - 1)
-
     def _new_offset(self, tp: TP) -> int | None:
-        """The offset to commit: after the longest run of acked messages, duplicates dropped first."""
-        acked = self._acked[tp]
-        acked[:] = sorted(set(acked))
-        offset: int | None = super()._new_offset(tp)
+        """The offset to commit: what every stage that reads the partition has settled without a hole.
+
+        Faust computes it from a list of acks that it fills with whatever it skipped itself (`streams/continuity.py`), so that it commits
+        past messages that nobody worked off; and with an offset twice, after which commits crawl by one a tick.
+        """
+        with ack_lock:
+            self._acked[tp].clear()
+            self._acked_index[tp].clear()
+        offset: int | None = self.transport.settled(tp)
         return offset
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -56,12 +54,7 @@ class Consumer(driver.Consumer):
             self.diag.unset_flag(CONSUMER_FETCHING)
 
     async def _take(self, tp: TP, message: Any) -> None:
-        """Deliver one message that lies after what was read of its partition; a gap before it counts as acked."""
-        read = self._read_offset[tp]
-        if read is not None and message.offset < read:
-            return
-        if read and message.offset - read > 1 and self.app.topics.acks_enabled_for(message.topic):
-            await self._add_gap(tp, read + 1, message.offset)
+        """Deliver one message, whatever came before it: a stage itself holds what it gets against what it has settled."""
         if self._commit_every is not None and self._n_acked >= self._commit_every:
             self._n_acked = 0
             await self.commit()
@@ -110,11 +103,12 @@ class Transport(driver.Transport):
     """Faust's aiokafka transport with the mended consumer.
 
     `fetch_wait_ms` bounds a fetch that finds nothing new. Kafka answers as soon as there is something; the embedded broker sits the
-    wait out, and Faust's fixed 1,500 ms then stall every stage of the pipeline.
+    wait out, and Faust's fixed 1,500 ms then stall every stage of the pipeline. `settled` tells how far a partition may be committed.
     """
 
     Consumer: Any = Consumer
 
-    def __init__(self, *args: Any, fetch_wait_ms: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fetch_wait_ms: int, settled: Callable[[TP], int | None], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fetch_wait_ms = fetch_wait_ms
+        self.settled = settled

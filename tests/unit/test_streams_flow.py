@@ -170,8 +170,12 @@ def test_what_is_missing_is_read_again() -> None:
 
 
 def test_a_hole_that_comes_again_is_real() -> None:
-    arrivals("wrlww", [5, 8, 9, 8, 9], settled=4)
-    arrivals("rw", [1_000, 1_000], settled=-1)
+    arrivals("wrlrlrlww", [5, 8, 9, 8, 9, 8, 9, 8, 9], settled=4)
+    arrivals("rrrw", [1_000] * 4, settled=-1)
+
+
+def test_a_hole_that_was_read_again_in_part_is_read_again_again() -> None:
+    arrivals("wrlrwww", [5, 8, 9, 7, 6, 7, 8], settled=4)
 
 
 def test_messages_that_come_twice_are_worked_off_twice() -> None:
