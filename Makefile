@@ -5,7 +5,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 SOURCES := conftest.py groundswell.py alerts bench commands core models samples search streams tests web
 ARGS   ?=
 
-.PHONY: run test check format live bench lock clean
+.PHONY: run test test-training check format live bench lock clean
 
 run: $(VENV)/.run           ## the whole product on the embedded tier, replaying the samples; ARGS is passed on
 	$(VENV)/bin/groundswell run $(ARGS)
@@ -23,6 +23,9 @@ check: $(VENV)/.dev         ## format, lint, types, import contracts, spelling
 format: $(VENV)/.dev
 	$(PYTHON) -m ruff check --fix $(SOURCES)
 	$(PYTHON) -m ruff format $(SOURCES)
+
+test-training: $(VENV)/.train  ## the tests of training too: installs torch, 3 GB
+	$(PYTHON) -m pytest tests/unit/test_models_fraud_training.py tests/unit/test_models_text_training.py $(ARGS)
 
 live: $(VENV)/.dev          ## only the tests on a real Kafka
 	$(PYTHON) -m pytest -m live $(ARGS)
