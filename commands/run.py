@@ -134,7 +134,10 @@ def run(settings: Settings, options: Options) -> Summary:
             epoch=f"run-{uuid.uuid4().hex[:12]}",
             rules=wiring.find_rules(settings.rules),
         )
-        return _Run(embedded, options).run()
+        try:
+            return _Run(embedded, options).run()
+        finally:
+            log.silence("kafka")  # its clients tell of the broker's end, which is ours
 
 
 class _Run:

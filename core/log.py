@@ -51,6 +51,11 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
         logging.getLogger(own).setLevel(logging.WARNING)
 
 
+def silence(name: str) -> None:
+    """Let nothing below CRITICAL of a library's logger through from now on."""
+    logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def get(name: str) -> Any:
     """The structured logger of a module: `log.info("batch_indexed", documents=500)`."""
     return structlog.stdlib.get_logger(name)
