@@ -67,8 +67,7 @@ class BatchRunner:
             try:
                 self._busy.add(stage.name)
                 batch, done = await self._without_holes(stage, events)
-                if batch:
-                    await self._settle(stage, batch, ratio)
+                settled = await self._settle(stage, batch, ratio) if batch else []
                 self._busy.discard(stage.name)
             except asyncio.CancelledError:
                 raise
@@ -76,8 +75,8 @@ class BatchRunner:
                 _end_process(stage, error, EXIT_TOO_MANY_DEAD)
             except BaseException as error:  # noqa: BLE001 — Faust would ack the batch of an agent that raises
                 _end_process(stage, error, EXIT_BUG)
-            self._note_acked(stage.name, (*done, *batch))
-            for message in (*done, *batch):
+            self._note_acked(stage.name, (*done, *settled))
+            for message in (*done, *settled):
                 await stream.ack(message.event)
 
     async def _without_holes(self, stage: Stage, events: Sequence[Any]) -> tuple[list[Received], list[Received]]:
@@ -146,9 +145,10 @@ class BatchRunner:
         settled = self._ledger.settled(stage, topic, number)
         return -1 if settled is None and self._fresh_broker else settled
 
-    async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> None:
+    async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> Sequence[Received]:
+        """Work a batch off until its outcome is confirmed and counted; the messages that were."""
         started = time.monotonic()
-        worked = await self._work(stage, batch)
+        worked, batch = await self._work(stage, batch)
         ratio.count(len(batch) - len(worked.dead), len(worked.dead))
         letters = [dead_letter_of(message, reason, stage=stage.name, now_s=time.time()) for message, reason in worked.dead]
         await self._patiently(stage.name, lambda: self._send([*worked.outgoing, *letters]))
@@ -159,19 +159,24 @@ class BatchRunner:
         for topic, partition_dead in _count_dead(worked).items():
             metrics.RECORDS_DEAD.labels(topic=topic, stage=stage.name).inc(partition_dead)
         metrics.BATCH_SECONDS.labels(stage=stage.name).observe(time.monotonic() - started)
+        return batch
 
-    async def _work(self, stage: Stage, batch: Sequence[Received]) -> Worked:
-        """What the stage makes of the batch; a record that makes it fail is found and becomes a dead letter."""
+    async def _work(self, stage: Stage, batch: Sequence[Received]) -> tuple[Worked, Sequence[Received]]:
+        """What the stage makes of the batch, and of which of its messages: a record that makes it fail is found and becomes a dead letter.
+
+        A batch also fails when a partition moves to another worker in its middle: what is no longer ours is left to its new owner.
+        """
         try:
-            worked: Worked = await self._patiently(stage.name, lambda: stage.work(batch))
-            return worked
+            return await self._patiently(stage.name, lambda: stage.work(batch)), batch
         except Exception as error:  # noqa: BLE001 — a bug met by one record must not stop the others
             _log.error("batch_failed", stage=stage.name, records=len(batch), error=repr(error), exc_info=error)
         outcome = Worked()
+        worked_off = []
         for message in batch:
             if self._is_ours(message):
                 outcome.add(await self._work_alone(stage, message))
-        return outcome
+                worked_off.append(message)
+        return outcome, worked_off
 
     def _is_ours(self, message: Received) -> bool:
         """Whether the message's partition is still this worker's; where it moved on, its new owner works the message off."""

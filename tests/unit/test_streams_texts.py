@@ -105,7 +105,7 @@ def test_news_is_scored_with_its_body() -> None:
 
 
 class Stub:
-    """Stands where the Faust app would: owns every partition."""
+    """Stands where the Faust app would: owns one partition."""
 
     class consumer:  # noqa: N801 — the attribute's name in Faust
         @staticmethod
@@ -126,7 +126,9 @@ def test_a_record_that_meets_a_bug_is_found_and_the_others_go_on() -> None:
     from streams.batches import Stage
 
     runner = BatchRunner(Stub(), ledger=None, max_dead_ratio=0.9)  # type: ignore[arg-type]  # neither is reached
-    batch = [received(news("A"), offset=offset) for offset in range(5)]
-    worked = asyncio.run(runner._work(Stage("test", work, 64), batch))
+    lost = Received(NEWS_RAW.name, 1, 9, None, b"{}", 0.0)  # its partition has moved to another worker
+    batch = [*(received(news("A"), offset=offset) for offset in range(5)), lost]
+    worked, worked_off = asyncio.run(runner._work(Stage("test", work, 64), batch))
+    assert worked_off == batch[:-1]
     assert [message.offset for message in worked.absorbed] == [0, 1, 2, 4]
     assert [(message.offset, reason) for message, reason in worked.dead] == [(3, "unexpected ZeroDivisionError: three")]
