@@ -84,7 +84,7 @@ def environment(receiver: Receiver | None) -> dict[str, str]:
 
 
 def groundswell(
-    *arguments: str | Path, receiver: Receiver | None = None, status: int = 0, stdin: str = "", timeout_s: float = 400
+    *arguments: str | Path, receiver: Receiver | None = None, status: int = 0, stdin: str = "", timeout_s: float = 900
 ) -> "subprocess.CompletedProcess[str]":
     """Runs `groundswell ARGUMENTS` to its end; fails the test where its status is not `status`."""
     command = [sys.executable, "-m", "groundswell", *map(str, arguments)]

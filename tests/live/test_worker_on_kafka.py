@@ -41,7 +41,7 @@ def lag(address: str) -> int:
     return sum(row["lag"] for row in json_lines("topics", "lag", "--broker", address))
 
 
-def wait_until_done(address: str, worker: "subprocess.Popen[str]", *, seconds: float = 240) -> None:
+def wait_until_done(address: str, worker: "subprocess.Popen[str]", *, seconds: float = 600) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         assert worker.poll() is None, worker.communicate()[1][-3000:]
@@ -107,7 +107,7 @@ def _ingest_samples(address: str, folder: Path) -> None:
 
 
 def _wait_for_scored(address: str, worker: "subprocess.Popen[str]", *, at_least: int) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         assert worker.poll() is None, worker.communicate()[1][-3000:]
         rows = {row["topic"]: row["messages"] for row in json_lines("topics", "list", "--broker", address)}
