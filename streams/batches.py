@@ -93,7 +93,7 @@ class BatchRunner:
             if verdict is Verdict.REWIND:
                 place = {"stage": stage.name, "topic": message.topic, "partition": message.partition}
                 _log.warning("hole_read_again", **place, expected=partition.expected, found=message.offset)
-                await self._app.consumer.seek(TP(message.topic, message.partition), partition.expected)
+                await self._app.consumer.rewind(TP(message.topic, message.partition), partition.expected)
         return batch, done
 
     def read_by(self, stage: str, topics: Sequence[str]) -> None:
@@ -116,7 +116,7 @@ class BatchRunner:
                     _log.warning(
                         "end_read_again", stage=stage, topic=place.topic, partition=place.partition, expected=expected, end=end
                     )
-                    await self._app.consumer.seek(place, expected)
+                    await self._app.consumer.rewind(place, expected)
                     del self._still[key]
                 else:
                     self._still[key] = expected

@@ -34,6 +34,14 @@ class Consumer(driver.Consumer):
         offset: int | None = self.transport.settled(tp)
         return offset
 
+    async def rewind(self, tp: TP, offset: int) -> None:
+        """Read the partition again from `offset`.
+
+        In the thread that owns the aiokafka consumer: Faust's own `seek` calls it from another, while it hands out what it fetched.
+        """
+        await self._thread.seek_wait({tp: offset})
+        self._read_offset[tp] = offset or None
+
     async def _drain_messages(self, fetcher: Any) -> None:
         """Hand fetched messages to their agents until the consumer or the fetcher stops."""
         taken = 0

@@ -132,7 +132,7 @@ def test_a_worker_killed_in_mid_replay_loses_and_doubles_nothing(
         kills += 1
     output, errors = run.communicate(timeout=900)
     assert run.returncode == 0, errors[-3000:]
-    assert errors.count("child_restarted") == kills == 3
+    assert errors.count("child_restarted") >= kills == 3
     summary = summary_of(output)
     expected = sample_run.summary
     assert summary["read"] == summary["indexed"] == expected["read"]
