@@ -246,11 +246,11 @@ class _Run:
             _log.error("drain_timed_out", waiting=self._snapshot().backlog)
 
     def _snapshot(self) -> Snapshot:
-        counts = self._store.counts()
+        counts, entries = self._store.counts(), self._ledger.entries()
         return Snapshot(
             sent=self._feed.sent,
-            totals=totals(self._ledger.entries()),
-            backlog=backlog(self._offsets.ends(TOPICS), self._ledger.entries()),
+            totals=totals(entries),
+            backlog=backlog(self._offsets.ends(TOPICS), entries),
             delivered=counts.delivered - self._before.delivered,
             pending=counts.pending,
             seconds=time.monotonic() - self._clock_s,

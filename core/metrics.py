@@ -1,13 +1,9 @@
 """Every metric that Groundswell exports, each with what it counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 REGISTRY = CollectorRegistry()
 
-RECORDS_IN = Counter("groundswell_records_in_total", "Raw records taken from a topic", ["topic"], registry=REGISTRY)
-RECORDS_SCORED = Counter(
-    "groundswell_records_scored_total", "Records that got a score and were sent on", ["topic"], registry=REGISTRY
-)
 RECORDS_DEAD = Counter(
     "groundswell_records_dead_total", "Records sent to a dead-letter topic", ["topic", "stage"], registry=REGISTRY
 )
@@ -25,12 +21,3 @@ BATCH_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     registry=REGISTRY,
 )
-EVENT_DELAY_SECONDS = Histogram(
-    "groundswell_event_delay_seconds",
-    "Seconds from a raw record's arrival in Kafka to its score",
-    ["topic"],
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
-    registry=REGISTRY,
-)
-BACKLOG = Gauge("groundswell_backlog_records", "Records that wait in all topics for their consumers", registry=REGISTRY)
-LAST_COMMIT_SECONDS = Gauge("groundswell_last_commit_timestamp_seconds", "When offsets were last committed", registry=REGISTRY)

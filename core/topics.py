@@ -49,12 +49,3 @@ ALL = (
     ALERTS_MATCHES,
     ALERTS_TRANSITIONS,
 )
-
-
-def is_dead(name: str) -> bool:
-    """Whether a topic of this name holds dead letters.
-
-    >>> is_dead(NEWS_RAW.dead), is_dead(NEWS_RAW.name)
-    (True, False)
-    """
-    return name.endswith(DEAD_SUFFIX)

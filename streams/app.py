@@ -20,24 +20,13 @@ from alerts.rules import RuleSet
 from alerts.store import AlertStore
 from core.clock import Clock
 from core.settings import Settings
-from core.topics import (
-    ALERTS_MATCHES,
-    ALERTS_TRANSITIONS,
-    LABELS_RAW,
-    NEWS_RAW,
-    SCORED,
-    SOCIAL_RAW,
-    TRANSACTIONS_BY_CUSTOMER,
-    TRANSACTIONS_BY_TERMINAL,
-    TRANSACTIONS_PLACES,
-    TRANSACTIONS_RAW,
-    Topic,
-)
 from models.fraud.score import FraudScorer
 from search.index import Index
 from streams.alerting import EvaluateSeries, MatchRules, RouteTransitions
+from streams.backlog import READERS
 from streams.batches import BatchRunner, Stage
 from streams.indexing import IndexEvents
+from streams.kafka_client import MAX_REQUEST_BYTES
 from streams.ledger import Ledger
 from streams.messages import Received, Worked
 from streams.tables import RecordedTable, StateTable
@@ -67,9 +56,8 @@ def build_app(settings: Settings, deps: Deps) -> faust.App:
     app = _faust_app(settings)
     runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio, fresh_broker=not settings.declare_topics)
     app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms, settled=runner.settled)
-    for topics, stage in _stages(app, settings, deps):
-        runner.read_by(stage.name, [topic.name for topic in topics])
-        _register(app, runner, topics, stage)
+    for stage in _stages(app, settings, deps):
+        _register(app, runner, stage)
     app.timer(_ENDS_EVERY_S)(runner.read_missing_ends)
     return app
 
@@ -92,7 +80,7 @@ def _faust_app(settings: Settings) -> faust.App:
         broker_commit_interval=0.5,
         broker_max_poll_records=1000,
         consumer_auto_offset_reset="earliest",
-        producer_max_request_size=4_000_000,
+        producer_max_request_size=MAX_REQUEST_BYTES,
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
         Table=RecordedTable,
@@ -100,10 +88,14 @@ def _faust_app(settings: Settings) -> faust.App:
     )
 
 
-def _register(app: faust.App, runner: BatchRunner, topics: Sequence[Topic], stage: Stage) -> None:
+def _register(app: faust.App, runner: BatchRunner, stage: Stage) -> None:
     """Make an agent of a stage. Its topics carry raw bytes: records are decoded, and refused, by our own code."""
     source = app.topic(
-        *(topic.name for topic in topics), value_serializer="raw", value_type=bytes, key_serializer="raw", key_type=bytes
+        *(topic.name for topic in READERS[stage.name]),
+        value_serializer="raw",
+        value_type=bytes,
+        key_serializer="raw",
+        key_type=bytes,
     )
 
     async def agent(stream: Any) -> None:
@@ -112,7 +104,7 @@ def _register(app: faust.App, runner: BatchRunner, topics: Sequence[Topic], stag
     app.agent(source, name=stage.name)(agent)
 
 
-def _stages(app: faust.App, settings: Settings, deps: Deps) -> list[tuple[Sequence[Topic], Stage]]:
+def _stages(app: faust.App, settings: Settings, deps: Deps) -> list[Stage]:
     table = partial(StateTable, app, partitions=settings.partitions)
     payments, clock = settings.transaction_batch, deps.clock
 
@@ -122,13 +114,13 @@ def _stages(app: faust.App, settings: Settings, deps: Deps) -> list[tuple[Sequen
     labels, terminals, customers, series = (table(name) for name in ("labels", "terminals", "customers", "series"))
     score = ScoreTransactions(customers, deps.fraud, clock)
     return [
-        ((NEWS_RAW, SOCIAL_RAW), Stage("score_texts", score_texts, settings.text_batch)),
-        ((TRANSACTIONS_RAW,), Stage("admit", Admit(clock), payments)),
-        ((LABELS_RAW, TRANSACTIONS_PLACES), Stage("join_labels", JoinLabels(labels, clock), payments, table=labels)),
-        ((TRANSACTIONS_BY_TERMINAL,), Stage("meet_terminal", MeetTerminal(terminals), payments, table=terminals)),
-        ((TRANSACTIONS_BY_CUSTOMER,), Stage("score_transactions", score, payments, table=customers)),
-        (SCORED, Stage("index", IndexEvents(deps.index), settings.index_batch, within_s=settings.index_within_s)),
-        (SCORED, Stage("match", MatchRules(deps.rules, settings.partitions, clock), settings.index_batch)),
-        ((ALERTS_MATCHES,), Stage("evaluate", EvaluateSeries(deps.rules, series, clock), payments, table=series)),
-        ((ALERTS_TRANSITIONS,), Stage("route", RouteTransitions(deps.rules, deps.store), payments)),
+        Stage("score_texts", score_texts, settings.text_batch),
+        Stage("admit", Admit(clock), payments),
+        Stage("join_labels", JoinLabels(labels, clock), payments, table=labels),
+        Stage("meet_terminal", MeetTerminal(terminals), payments, table=terminals),
+        Stage("score_transactions", score, payments, table=customers),
+        Stage("index", IndexEvents(deps.index), settings.index_batch, within_s=settings.index_within_s),
+        Stage("match", MatchRules(deps.rules, settings.partitions, clock), settings.index_batch),
+        Stage("evaluate", EvaluateSeries(deps.rules, series, clock), payments, table=series),
+        Stage("route", RouteTransitions(deps.rules, deps.store), payments),
     ]

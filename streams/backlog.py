@@ -17,6 +17,7 @@ from core.topics import (
 )
 from streams.ledger import Entry
 
+# Which stage reads which topics: the agents, the commits and the backlog all follow it.
 READERS: dict[str, tuple[Topic, ...]] = {
     "score_texts": (NEWS_RAW, SOCIAL_RAW),
     "admit": (TRANSACTIONS_RAW,),
@@ -29,6 +30,15 @@ READERS: dict[str, tuple[Topic, ...]] = {
     "route": (ALERTS_TRANSITIONS,),
 }
 TOPICS = sorted({topic.name for topics in READERS.values() for topic in topics})
+
+
+def readers_of(topic: str) -> list[str]:
+    """The stages that read a topic.
+
+    >>> readers_of("text.scored")
+    ['index', 'match']
+    """
+    return [stage for stage, topics in READERS.items() if any(each.name == topic for each in topics)]
 
 
 def backlog(ends: Mapping[tuple[str, int], int], entries: Iterable[Entry]) -> int:

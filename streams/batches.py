@@ -21,6 +21,7 @@ from faust.types import TP
 
 from core import log, metrics
 from core.errors import Retryable
+from streams.backlog import readers_of
 from streams.continuity import Continuity, Verdict
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, dead_letter_of
 from streams.ledger import Ledger, Outcome
@@ -56,7 +57,6 @@ class BatchRunner:
         self._fresh_broker = fresh_broker
         self._partitions: dict[tuple[str, str, int], Continuity] = {}
         self._acked: dict[tuple[str, str, int], int] = {}
-        self._readers: dict[str, Sequence[str]] = {}
         self._busy: set[str] = set()
         self._still: dict[tuple[str, str, int], int] = {}
 
@@ -96,17 +96,13 @@ class BatchRunner:
                 await self._app.consumer.rewind(TP(message.topic, message.partition), partition.expected)
         return batch, done
 
-    def read_by(self, stage: str, topics: Sequence[str]) -> None:
-        """Note which topics a stage reads; call it for all stages before the app starts."""
-        self._readers[stage] = topics
-
     async def read_missing_ends(self) -> None:
         """Seek back where an idle stage has not come to the end of a partition since the last call.
 
         A hole at a partition's end shows by no later message. Call it every few seconds.
         """
         for place in self._app.consumer.assignment():
-            for stage in (name for name, topics in self._readers.items() if place.topic in topics and name not in self._busy):
+            for stage in (name for name in readers_of(place.topic) if name not in self._busy):
                 key = (stage, place.topic, place.partition)
                 expected = self._partition(*key).next_offset()
                 end = self._app.consumer.highwater(place)
@@ -123,11 +119,7 @@ class BatchRunner:
 
     def settled(self, place: TP) -> int | None:
         """The offset up to which every stage that reads the partition has worked it off; None where one cannot tell."""
-        offsets = [
-            self._acked.get((stage, place.topic, place.partition))
-            for stage, topics in self._readers.items()
-            if place.topic in topics
-        ]
+        offsets = [self._acked.get((stage, place.topic, place.partition)) for stage in readers_of(place.topic)]
         return None if None in offsets else min((offset for offset in offsets if offset is not None), default=None)
 
     def _note_acked(self, stage: str, messages: Sequence[Received]) -> None:

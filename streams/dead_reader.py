@@ -11,7 +11,7 @@ from core.errors import ConfigError, InvalidRecord, Retryable
 from core.records import DeadLetter
 from core.settings import Settings
 from streams.dead_letters import from_message
-from streams.kafka_client import connection
+from streams.kafka_client import MAX_REQUEST_BYTES, connection
 
 _POLL_MS = 2_000
 
@@ -47,7 +47,7 @@ class DeadReader:
     def __init__(self, settings: Settings) -> None:
         try:
             self._consumer = kafka.KafkaConsumer(
-                **connection(settings), enable_auto_commit=False, max_partition_fetch_bytes=4_000_000
+                **connection(settings), enable_auto_commit=False, max_partition_fetch_bytes=MAX_REQUEST_BYTES
             )
         except KafkaError as error:
             raise ConfigError(f"no Kafka broker answers at {settings.broker} ({error}); check --broker") from error
