@@ -4,12 +4,14 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from core import log
 from core.errors import GroundswellError
+
+Task = Literal["sentiment", "topic"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +25,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 alerts_app = typer.Typer(no_args_is_help=True, help="Alerts that were raised.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 dead_app = typer.Typer(no_args_is_help=True, help="Records that could not go on.")
-models_app = typer.Typer(no_args_is_help=True, help="Models that are here.")
+models_app = typer.Typer(no_args_is_help=True, help="Models: which are here, and which of them serve.")
 for name, sub in (
     ("ingest", ingest_app),
     ("score", score_app),
@@ -313,20 +315,137 @@ def dead_replay(
     replay_dead(attached(settings, data=data, broker=broker), places or [], topic=topic, with_file=with_file)
 
 
+ModelsOption = Annotated[Path | None, typer.Option("--models", help="Folder of models; the bundled one, if none is named.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="As `models list` prints it.")]
+AliasOption = Annotated[str, typer.Option("--alias", help="champion, candidate, permissive, student, or your own.")]
+SlotOption = Annotated[
+    list[str] | None, typer.Option("--slot", help="fraud, sentiment.LANG or topic.LANG; all that there are, if none is named.")
+]
+
+
+def _models_folder(models: Path | None, settings: Path | None) -> Path:
+    from commands import wiring
+
+    return wiring.models(wiring.settings_from(settings, models=models))
+
+
 @models_app.command("list")
-def models_list(json: JsonOption = False) -> None:
-    """The models that are here and which of them serve."""
+def models_list(models: ModelsOption = None, settings: SettingsOption = None, json: JsonOption = False) -> None:
+    """The models that are here and which aliases name them."""
     from commands.models import print_models
 
-    print_models(json=json)
+    print_models(_models_folder(models, settings), json=json)
 
 
 @models_app.command("show")
-def models_show(name: Annotated[str, typer.Argument(help="NAME/VERSION, as `models list` prints it.")]) -> None:
+def models_show(name: ModelArgument, models: ModelsOption = None, settings: SettingsOption = None) -> None:
     """A model's manifest, after its files were checked against it."""
     from commands.models import show_model
 
-    show_model(name)
+    show_model(_models_folder(models, settings), name)
+
+
+@models_app.command("promote")
+def models_promote(
+    name: ModelArgument,
+    alias: AliasOption = "champion",
+    slots: SlotOption = None,
+    models: ModelsOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Let a model fill slots of an alias; what runs takes it up at its next start."""
+    from commands.models import promote_model
+
+    promote_model(_models_folder(models, settings), name, alias=alias, slots=slots)
+
+
+@models_app.command("rollback")
+def models_rollback(
+    alias: AliasOption = "champion", slots: SlotOption = None, models: ModelsOption = None, settings: SettingsOption = None
+) -> None:
+    """Undo the last promotion of an alias, or that of each named slot."""
+    from commands.models import rollback_models
+
+    rollback_models(_models_folder(models, settings), alias=alias, slots=slots)
+
+
+train_app = typer.Typer(no_args_is_help=True, help="Train a network; needs the `train` extra.")
+evaluate_app = typer.Typer(no_args_is_help=True, help="Measure a model; needs the `train` extra.")
+export_app = typer.Typer(no_args_is_help=True, help="Make a model of a trained network; needs the `train` extra.")
+for name, sub in (("train", train_app), ("evaluate", evaluate_app), ("export", export_app)):
+    models_app.add_typer(sub, name=name)
+
+SetsOption = Annotated[Path, typer.Option("--data", help="Folder of the labelled sets, `streams` beside it.")]
+
+
+@train_app.command("text")
+def models_train_text(
+    recipe: Annotated[str, typer.Argument(help="A recipe, YAML, or the name of a bundled one.")],
+    data: SetsOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints, logs and the trained network.")],
+    base: Annotated[str | None, typer.Option("--base", help="Start from this folder in place of the recipe's base.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+    wandb: Annotated[
+        str | None, typer.Option("--wandb", help="Project on Weights & Biases to log to, if that is installed.")
+    ] = None,
+) -> None:
+    """Fine-tune, pretrain or distil a text network by a recipe."""
+    from commands.training import train_text
+
+    train_text(recipe, data, out, base=base, resume=resume, project=wandb)
+
+
+@evaluate_app.command("text")
+def models_evaluate_text(
+    name: ModelArgument,
+    data: SetsOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.html and report.md.")],
+    show_texts: Annotated[bool, typer.Option("--show-texts", help="Show texts of sets that state no licence too.")] = False,
+    models: ModelsOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Score the development part of the sets that a model serves, beside TF-IDF, and write the report."""
+    from commands.training import evaluate_text
+
+    evaluate_text(_models_folder(models, settings), name, data, out, show_texts=show_texts)
+
+
+@export_app.command("text")
+def models_export_text(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    name: ModelArgument,
+    data: SetsOption,
+    languages: Annotated[
+        list[str] | None, typer.Option("--language", help="Serve this language; all three if none is named.")
+    ] = None,
+    models: ModelsOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Export to ONNX, hold every variant against torch, calibrate, measure, and write manifest, card and report."""
+    from commands.training import export_text
+
+    export_text(_models_folder(models, settings), run, name, data, languages=languages or ())
+
+
+@models_app.command("import")
+def models_import(
+    source: Annotated[str, typer.Argument(help="Folder, or name on the hub, of a fine-tuned Hugging Face classifier.")],
+    name: ModelArgument,
+    texts: Annotated[
+        Path, typer.Option("--texts", help="JSON Lines {text, label?} to hold the export against; labels calibrate.")
+    ],
+    task: Annotated[Task, typer.Option("--task", help="What it answers.")] = "sentiment",
+    language: Annotated[str, typer.Option("--language", help="The language that it reads.")] = "en",
+    labels: Annotated[list[str] | None, typer.Option("--label", help="NUMBER=NAME, where its own names do not tell.")] = None,
+    permissive: Annotated[bool, typer.Option("--permissive", help="Its licence and its data's allow any use.")] = False,
+    models: ModelsOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Export a Hugging Face classifier to ONNX and hold it against the original; `models promote` then lets it serve."""
+    from commands.training import Adopted, import_text
+
+    adopted = Adopted(source, name, task, language, tuple(labels or ()), permissive)
+    import_text(_models_folder(models, settings), adopted, texts)
 
 
 def parse_speed(text: str) -> float | None:

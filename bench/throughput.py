@@ -21,14 +21,18 @@ from commands import wiring
 from core.clock import utc_now
 from core.codec import decode_label, decode_transaction
 from core.settings import Settings, load_settings
+from models.aliases import CHAMPION, assigned, resolve
 from models.fraud.features import inputs
 from models.fraud.offline import Past
 from models.fraud.score import GRAPH
 from models.fraud.windows import FeatureRow, stack
-from models.registry import champion
+from models.registry import Artifact
 from models.runtime import open_session
 from models.text.batching import plan
 from models.text.chunks import Chunker
+from models.text.config import read_config
+from models.text.score import GRAPH as TEXT_GRAPH
+from models.text.score import TOKENIZER
 from streams.totals import Totals, totals
 
 _FRAUD_BATCH = 64
@@ -46,25 +50,29 @@ class Rate:
 
 def bare_texts(settings: Settings, texts: Sequence[str]) -> float:
     """Texts a second through ONNX Runtime alone, in batches planned as the worker plans them."""
+    root, alias = wiring.models(settings), settings.text_models
+    slots = {reference: slot for slot, reference in assigned(alias, root).items() if slot in ("sentiment.en", "topic.en")}
+    return len(texts) / sum(_bare_model(resolve(alias, slot, root), settings, texts) for slot in slots.values())
+
+
+def _bare_model(artifact: Artifact, settings: Settings, texts: Sequence[str]) -> float:
+    """Seconds that one model takes for all texts."""
     from tokenizers import Tokenizer
 
-    artifact = champion("text", wiring.models(settings))
-    session = open_session(artifact.path("model.onnx"))
-    chunker = Chunker(
-        Tokenizer.from_file(str(artifact.path("tokenizer.json"))), max_tokens=artifact.manifest.config["max_tokens"]
-    )
+    session = open_session(artifact.path(TEXT_GRAPH), device=settings.device, mode=settings.text_mode)
+    chunker = Chunker(Tokenizer.from_file(str(artifact.path(TOKENIZER))), max_tokens=read_config(artifact).max_tokens)
     size = settings.text_batch
     batches = []
     for start in range(0, len(texts), size):
         chunks = [chunk for text in chunker.split(texts[start : start + size]) for chunk in text.chunks]
-        batches += plan(chunks, device=session.device)
+        batches += plan(chunks, mode=session.mode, pad=chunker.pad)
     feeds = [{"input_ids": batch.input_ids, "attention_mask": batch.attention_mask} for batch in batches]
-    return len(texts) / _fastest(feeds, session.run, wiring.threads(settings))
+    return _fastest(feeds, session.run, wiring.threads(settings))
 
 
 def bare_transactions(settings: Settings, rows: Sequence[FeatureRow]) -> float:
     """Payments a second through ONNX Runtime alone, features computed beforehand."""
-    session = open_session(champion("fraud", wiring.models(settings)).path(GRAPH))
+    session = open_session(resolve(CHAMPION, "fraud", wiring.models(settings)).path(GRAPH), device=settings.device)
     ordered = sorted(rows, key=lambda row: len(row.customer) + len(row.terminal))
     feeds = [inputs(stack(ordered[start : start + _FRAUD_BATCH])).feeds() for start in range(0, len(ordered), _FRAUD_BATCH)]
     return len(rows) / _fastest(feeds, session.run, wiring.threads(settings))

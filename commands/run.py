@@ -198,6 +198,11 @@ class _Run:
             "epoch",
             "rules",
             "max_in_flight",
+            "models",
+            "text_models",
+            "text_mode",
+            "device",
+            "threads",
         )
         environment = {f"GROUNDSWELL_{field.upper()}": str(getattr(settings, field)) for field in passed}
         arguments = [name] if name == "worker" else [name, "--port", str(settings.web_port)]

@@ -13,13 +13,15 @@ import sqlalchemy as sa
 from alerts import database
 from alerts.rules import RuleSet, load_rules
 from alerts.store import AlertStore
+from core import log
 from core.clock import utc_now
 from core.errors import ConfigError
 from core.settings import Settings, load_settings
+from models import aliases
 from models.fraud.score import FraudScorer
-from models.registry import ARTIFACTS, champion
+from models.registry import ARTIFACTS
 from models.text.entities import EntityLinker
-from models.text.score import TextScorer
+from models.text.routing import TextModels
 from models.text.watchlist import Watchlist, load_watchlist
 from search.kql import parse
 from search.predicate import compile_predicate
@@ -37,6 +39,7 @@ _MAX_BYTES_IN_FLIGHT = 2_500_000
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
 _WATCHLISTS = ROOT / "models" / "watchlists"
+_log = log.get(__name__)
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -92,17 +95,41 @@ def models(settings: Settings) -> Path:
 
 
 def open_texts(settings: Settings) -> TextScoring:
-    """The text model that serves, and the linker over the watchlists."""
+    """The text models that serve, and the linker over the watchlists."""
     paths = settings.watchlists or sorted(_WATCHLISTS.glob("*.json")) + sorted(_WATCHLISTS.glob("*.yaml"))
     linker = EntityLinker(reduce(Watchlist.merged, map(load_watchlist, paths)))
-    return TextScoring(
-        TextScorer.open(champion("text", models(settings)), device=settings.device, threads=threads(settings)), linker
+    return TextScoring(open_text_models(settings), linker)
+
+
+def open_text_models(settings: Settings) -> TextModels:
+    """The models that the setting `text_models` names; the log tells which they are and on what they run."""
+    opened = TextModels.open(
+        settings.text_models, models(settings), device=settings.device, mode=settings.text_mode, threads=threads(settings)
     )
+    for scorer in opened.scorers:
+        manifest = scorer.manifest
+        _log.info(
+            "text_model_opened",
+            model=manifest.reference,
+            licence=manifest.licence,
+            languages=scorer.config.languages,
+            device=scorer.device,
+            mode=scorer.mode,
+        )
+        if manifest.licence == "research-use":
+            _log.warning(
+                "text_model_for_research_only",
+                model=manifest.reference,
+                remedy="set text_models=permissive to use only models that permit any use",
+            )
+    return opened
 
 
 def open_fraud(settings: Settings) -> FraudScorer:
     """The fraud model that serves."""
-    return FraudScorer.open(champion("fraud", models(settings)), device=settings.device, threads=threads(settings))
+    return FraudScorer.open(
+        aliases.resolve(aliases.CHAMPION, "fraud", models(settings)), device=settings.device, threads=threads(settings)
+    )
 
 
 def open_rules(settings: Settings) -> RuleSet:

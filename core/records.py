@@ -90,10 +90,16 @@ class Sentiment(Struct, frozen=True, kw_only=True):
 
 
 class Topic(Struct, frozen=True, kw_only=True):
-    """The most probable topic of the taxonomy and its probability, 0..1."""
+    """The most probable topic of the taxonomy and its probability, 0..1.
+
+    `labels` is all that the text is about: that topic first, then further ones, the more probable first, then the region.
+    `model` is None where the model that the scored text names gave the topic too.
+    """
 
     label: str
     score: float
+    labels: tuple[str, ...] = ()
+    model: ModelRef | None = None
 
 
 class Entity(Struct, frozen=True, kw_only=True):

@@ -32,7 +32,11 @@ class Settings:
     database: str = _row("", "SQLAlchemy URL of the state; empty = SQLite in the data folder.")
     rules: Path = _row(Path("samples/rules.yaml"), "Alert rules and receivers, YAML; see `groundswell rules check`.")
     watchlists: tuple[Path, ...] = _row((), "Watchlist files for entity linking; empty = the bundled ones.")
-    models: Path = _row(Path(""), "Folder of model artifacts with champions.json; empty = the bundled one.")
+    models: Path = _row(Path(""), "Folder of model artifacts with aliases.json; empty = the bundled one.")
+    text_models: str = _row("champion", "Alias whose models score texts: champion, candidate, permissive, student, or your own.")
+    text_mode: Literal["exact", "fast"] = _row(
+        "exact", "Arithmetic on a CPU: exact, or fast with int8 activations; CUDA has fp16."
+    )
     device: Literal["auto", "cpu", "cuda"] = _row("auto", "Where models run: cuda fails at start where CUDA does not load.")
     threads: int = _row(0, "Threads for model inference; 0 = one per core.")
     web_host: str = _row("127.0.0.1", "Address that the web page is served on.")

@@ -1,6 +1,6 @@
 """Model folders on disk: `artifacts/<name>/<version>/manifest.json` beside the files it lists with their SHA-256.
 
-A folder whose files differ from its manifest is refused. `artifacts/champions.json` names the version that serves each task.
+A folder whose files differ from its manifest is refused. Which model serves what is said by the aliases: see `models/aliases.py`.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from core.records import ModelRef
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 MANIFEST = "manifest.json"
-CHAMPIONS = "champions.json"
 
 Task = Literal["text", "fraud"]
+Licence = Literal["Apache-2.0", "research-use"]
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,13 +30,16 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a reader or a loader must know of a model. `config` is the task's own: labels, temperature, lengths."""
+    """All that a reader or a loader must know of a model. `config` is the task's own: heads, temperatures, lengths.
+
+    `licence` is the strictest of all that the model was made from; "research-use" excludes commercial use.
+    """
 
     name: str
     version: str
     task: Task
     created: str
-    licence: str
+    licence: Licence
     opset: int
     files: dict[str, str]
     data: tuple[DataSource, ...]
@@ -46,6 +49,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ref(self) -> ModelRef:
         return ModelRef(name=self.name, version=self.version)
+
+    @property
+    def reference(self) -> str:
+        """`name/version`, as commands and aliases spell it."""
+        return f"{self.name}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +106,21 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder=folder, manifest=manifest)
 
 
-def champions(root: Path = ARTIFACTS) -> dict[str, str]:
-    """Task → `name/version` of the model that serves it."""
-    path = root / CHAMPIONS
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except FileNotFoundError as error:
-        raise ModelError(f'{path} is missing; it names the model of each task, as in {{"text": "name/version"}}') from error
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise ModelError(f"{path}: {error}") from error
-
-
-def champion(task: Task, root: Path = ARTIFACTS) -> Artifact:
-    """The verified model that serves `task`."""
-    reference = champions(root).get(task)
-    if reference is None:
-        raise ModelError(f"{root / CHAMPIONS} names no model for task {task!r}")
-    return load(root / reference)
+def find(reference: str, root: Path = ARTIFACTS) -> Artifact:
+    """The verified model that `reference` (name/version) names; `ModelError` with the known ones where there is none."""
+    known = [str(path.parent.relative_to(root)) for path in _manifests(root)]
+    if reference not in known:
+        raise ModelError(f"no model {reference!r} in {root}; there are: {', '.join(known) or 'none'}")
+    artifact = load(root / reference)
+    if artifact.manifest.reference != reference:
+        raise ModelError(f"{artifact.folder}: {MANIFEST} says {artifact.manifest.reference}; give the folder that name")
+    return artifact
 
 
 def versions(root: Path = ARTIFACTS) -> list[Manifest]:
     """The manifests of all model folders, by name and version."""
-    return [read_manifest(path.parent) for path in sorted(root.glob(f"*/*/{MANIFEST}"))]
+    return [read_manifest(path.parent) for path in _manifests(root)]
+
+
+def _manifests(root: Path) -> list[Path]:
+    return sorted(root.glob(f"*/*/{MANIFEST}"))

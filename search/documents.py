@@ -161,6 +161,10 @@ def _value_misfit(field: Field, value: Any) -> str | None:
 
 
 def _inner(value: Any, key: str) -> list[Any]:
+    """The leaves under a key, dotted where objects lie in objects."""
+    first, _, rest = key.partition(".")
+    if rest:
+        return [leaf for part in _flat(value) if type(part) is dict for leaf in _inner(part.get(first), rest)]
     if type(value) is dict:
         return _flat(value.get(key))
     return [leaf for part in _flat(value) if type(part) is dict for leaf in _flat(part.get(key))]

@@ -55,6 +55,9 @@ FIELDS: tuple[Field, ...] = (
     Field("sentiment.score", "number", "positive minus negative, -1..1, lower = worse news"),
     Field("topic.label", "keyword", "most probable topic"),
     Field("topic.score", "number", "probability of the topic, 0..1"),
+    Field("topic.labels", "keyword", "all topics of the text, the most probable first, then its region", multiple=True),
+    Field("topic.model.name", "keyword", "model that gave the topic, where it is not the text's"),
+    Field("topic.model.version", "keyword", "its version"),
     Field("reason", "keyword", "why a text has no sentiment or topic"),
     Field("entities.id", "keyword", "ids of the companies or products that the text names", multiple=True),
     Field("entities.name", "keyword", "names of the companies or products that the text names", free_text=True, multiple=True),
@@ -93,7 +96,7 @@ def fields_of(name: str) -> tuple[Field, ...]:
     """The fields that `name` stands for; `*` in it is a wildcard, under which `extra` is one field with a wildcard in its name.
 
     >>> [field.name for field in fields_of("topic.*")]
-    ['topic.label', 'topic.score']
+    ['topic.label', 'topic.score', 'topic.labels', 'topic.model.name', 'topic.model.version']
     >>> [field.name for field in fields_of("extra.d*k")]
     ['extra.d*k']
     """
@@ -120,7 +123,7 @@ def nearest_fields(name: str, *, limit: int = 3) -> list[str]:
     >>> nearest_fields("sentimnt.label")[0]
     'sentiment.label'
     >>> nearest_fields("label")
-    ['topic.label', 'sentiment.label']
+    ['topic.label', 'sentiment.label', 'topic.labels']
     """
     wanted = name.lower()
 

@@ -11,7 +11,8 @@ from core.ids import content_id
 from core.records import Entity, NewsItem, ScoredText, SocialPost
 from core.topics import NEWS_RAW, TEXT_SCORED
 from models.text.entities import EntityLinker
-from models.text.score import TextScore, TextScorer
+from models.text.routing import TextModels
+from models.text.score import TextScore
 from streams.messages import Outgoing, Received, Worked
 
 MAX_ENTITIES = 200  # per text; 100 kB of cashtags would otherwise grow to a record that no broker takes
@@ -21,7 +22,7 @@ MAX_ENTITIES = 200  # per text; 100 kB of cashtags would otherwise grow to a rec
 class TextScoring:
     """Scores and links texts; safe to call from several threads."""
 
-    scorer: TextScorer
+    scorer: TextModels
     linker: EntityLinker
 
     def score(self, texts: Sequence[str], langs: Sequence[str | None]) -> list[tuple[TextScore, tuple[Entity, ...]]]:

@@ -5,9 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# On a CPU batches of 4 to 8 are the fastest (64 lost 30 %); padded tokens bound a batch's memory and a thread's turn.
-_CPU_ROWS, _CPU_TOKENS = 8, 512
-_CUDA_ROWS, _CUDA_TOKENS = 256, 16_384
+from models.runtime import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    rows: int
+    tokens: int
+
+
+# On a CPU batches of 4 to 8 are the fastest (64 lost 30 %); padded tokens bound a batch's memory and a thread's turn. In fast mode
+# a batch's activations share their scale, so that a chunk goes alone.
+_LIMITS: dict[Mode, _Limits] = {"exact": _Limits(8, 512), "fast": _Limits(1, 512), "half": _Limits(256, 16_384)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,28 +28,28 @@ class Batch:
     attention_mask: np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
-def plan(chunks: Sequence[Sequence[int]], *, device: str) -> list[Batch]:
-    """Every chunk in one batch, the longest first, so that threads end at about the same time.
+def plan(chunks: Sequence[Sequence[int]], *, mode: Mode = "exact", pad: int = 0) -> list[Batch]:
+    """Every chunk in one batch, the longest first, so that threads end at about the same time; `pad` fills the shorter ones up.
 
-    >>> [batch.rows for batch in plan([[1], [1, 2, 3], [1, 2]], device="cpu")]
+    >>> [batch.rows for batch in plan([[1], [1, 2, 3], [1, 2]])]
     [[1, 2, 0]]
     """
-    max_rows, max_tokens = (_CUDA_ROWS, _CUDA_TOKENS) if device == "cuda" else (_CPU_ROWS, _CPU_TOKENS)
+    limits = _LIMITS[mode]
     order = sorted(range(len(chunks)), key=lambda row: -len(chunks[row]))
     batches: list[list[int]] = []
     for row in order:
         current = batches[-1] if batches else None
-        if current is None or len(current) == max_rows or (len(current) + 1) * len(chunks[current[0]]) > max_tokens:
+        if current is None or len(current) == limits.rows or (len(current) + 1) * len(chunks[current[0]]) > limits.tokens:
             batches.append([row])
         else:
             current.append(row)
-    return [_padded(chunks, rows) for rows in batches]
+    return [_padded(chunks, rows, pad) for rows in batches]
 
 
-def _padded(chunks: Sequence[Sequence[int]], rows: list[int]) -> Batch:
-    """A batch padded with token 0 to its longest chunk; the mask hides the padding."""
+def _padded(chunks: Sequence[Sequence[int]], rows: list[int], pad: int) -> Batch:
+    """A batch as long as its longest chunk; the mask hides the padding."""
     shape = (len(rows), len(chunks[rows[0]]))
-    input_ids = np.zeros(shape, dtype=np.int64)
+    input_ids = np.full(shape, pad, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)
     for at, row in enumerate(rows):
         input_ids[at, : len(chunks[row])] = chunks[row]

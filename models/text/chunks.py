@@ -15,7 +15,9 @@ from models.text.sentences import paragraphs, sentences
 CHUNK_TOKENS = 64  # 99 % of the training texts are at most 70 tokens
 MAX_CHUNKS = 64  # about 3,000 words; half a second of one core
 _MAX_CHARACTERS = 40_000  # beyond what MAX_CHUNKS can hold; keeps a megabyte of anything cheap
-_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+_SPECIAL_TOKENS = 2  # the begin and the end
+# How an encoder's tokenizer spells begin, end and padding: BERT's, and that of XLM-RoBERTa, which multilingual e5 has
+_FRAMES = (("[CLS]", "[SEP]", "[PAD]"), ("<s>", "</s>", "<pad>"))
 
 Ids = tuple[int, ...]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -33,17 +35,14 @@ class Chunker:
     """Splits texts into token chunks. A text of up to `max_tokens` tokens is one chunk.
 
     A longer one is cut at sentences: its first paragraph (the title, in news) stands alone, then sentences are packed into
-    chunks of at most 64 tokens, at most 64 chunks. A sentence that is longer is cut within.
+    chunks of at most 64 tokens, at most 64 chunks. A sentence that is longer is cut within. `pad` is the id to fill batches with.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_tokens: int) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        begin, end = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
-        if begin is None or end is None:
-            raise ModelError("the model's tokenizer lacks [CLS] or [SEP]; export the model again")
         self._tokenizer = tokenizer
-        self._begin, self._end = begin, end
+        self._begin, self._end, self.pad = _frame(tokenizer)
         self._max_tokens = max_tokens
 
     def split(self, texts: Sequence[str]) -> list[Chunked]:
@@ -91,6 +90,16 @@ class Chunker:
 
     def _framed(self, ids: Ids) -> Ids:
         return (self._begin, *ids, self._end)
+
+
+def _frame(tokenizer: Tokenizer) -> tuple[int, int, int]:
+    """The ids of begin, end and padding."""
+    for tokens in _FRAMES:
+        begin, end, pad = map(tokenizer.token_to_id, tokens)
+        if begin is not None and end is not None and pad is not None:
+            return begin, end, pad
+    names = " nor ".join(", ".join(tokens) for tokens in _FRAMES)
+    raise ModelError(f"the model's tokenizer has neither {names}; export the model again")
 
 
 def combine(probabilities: Probabilities, weights: Probabilities) -> Probabilities:

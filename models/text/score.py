@@ -1,7 +1,6 @@
-"""Texts → language, sentiment and topic with the shipped encoder: chunks of all texts in small batches, a thread per core."""
+"""Texts → sentiment and topic with one model: chunks of all texts in small batches, a thread per core."""
 
 import itertools
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,30 +12,24 @@ from tokenizers import Tokenizer
 
 from core.errors import ModelError
 from core.records import ModelRef, Sentiment, Topic
-from models.registry import Artifact
-from models.runtime import Device, Session, open_session
-from models.text import language
+from models.registry import Artifact, Manifest
+from models.runtime import Device, Mode, Session, open_session
 from models.text.batching import Batch, plan
 from models.text.chunks import Chunked, Chunker, Probabilities, combine
+from models.text.config import Head, TextConfig, read_config
 
-_HINT = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8})*")
-_OUTPUTS = ("sentiment_logits", "topic_logits")
-
-
-class TextConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a text model's manifest that scoring needs. `labels` are in the order of the logits."""
-
-    languages: tuple[str, ...]
-    labels: dict[str, tuple[str, ...]]
-    temperature: dict[str, float]
-    max_tokens: int
+GRAPH = "model.onnx"
+TOKENIZER = "tokenizer.json"
+OUTPUT = "logits"
+Logits = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class TextScore:
-    """What the models say of one text; `sentiment`, `topic` and `model` are None where nothing was scored, and `reason` says why.
+    """What the models say of one text; `sentiment` and `topic` are both None where nothing was scored, and `reason` says why.
 
-    Where only the beginning of a very long text was scored, `reason` says that.
+    Where a language has a model for one of the two only, the other is None without a reason. Where only the beginning of a very
+    long text was scored, `reason` says that. `model` gave the sentiment, or the topic where there is no sentiment.
     """
 
     lang: str
@@ -49,111 +42,104 @@ class TextScore:
 class TextScorer:
     """Scores texts with one verified model folder. `score` may be called from several threads at once."""
 
-    def __init__(self, session: Session, tokenizer: Tokenizer, config: TextConfig, ref: ModelRef, *, threads: int = 1) -> None:
+    def __init__(
+        self, session: Session, tokenizer: Tokenizer, config: TextConfig, manifest: Manifest, *, threads: int = 1
+    ) -> None:
+        self.config = config
+        self.manifest = manifest
         self._session = session
-        self._config = config
-        self._ref = ref
         self._chunker = Chunker(tokenizer, max_tokens=config.max_tokens)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="score") if threads > 1 else None
 
     @classmethod
-    def open(cls, artifact: Artifact, *, device: Device = "auto", threads: int = 1) -> Self:
+    def open(cls, artifact: Artifact, *, device: Device = "auto", mode: Mode = "exact", threads: int = 1) -> Self:
         """A scorer of a verified artifact; `threads` batches run at once, each on one core."""
         config = read_config(artifact)
-        tokenizer = Tokenizer.from_file(str(artifact.path("tokenizer.json")))
-        session = open_session(artifact.path("model.onnx"), device=device)
-        if not set(_OUTPUTS) <= set(session.outputs):
-            raise ModelError(f"{artifact.folder}: model.onnx lacks the outputs {', '.join(_OUTPUTS)}; export the model again")
-        return cls(session, tokenizer, config, artifact.manifest.ref, threads=threads)
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """The languages that are scored."""
-        return self._config.languages
+        tokenizer = Tokenizer.from_file(str(artifact.path(TOKENIZER)))
+        session = open_session(artifact.path(GRAPH), device=device, mode=mode)
+        shape = session.outputs.get(OUTPUT)
+        if tuple(session.outputs) != (OUTPUT,) or shape is None or len(shape) != 2:
+            raise ModelError(f"{artifact.folder}: {GRAPH} needs one output, {OUTPUT} (batch, columns); export the model again")
+        if isinstance(shape[1], int) and shape[1] != config.columns:
+            raise ModelError(
+                f"{artifact.folder}: the heads read {config.columns} columns, but {GRAPH} has {shape[1]}; export the model again"
+            )
+        return cls(session, tokenizer, config, artifact.manifest, threads=threads)
 
     @property
     def device(self) -> str:
         """`cuda` or `cpu`: where the session really runs."""
         return self._session.device
 
+    @property
+    def mode(self) -> Mode:
+        """In which arithmetic the session really runs."""
+        return self._session.mode
+
     def close(self) -> None:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown()
 
-    def score(self, texts: Sequence[str], langs: Sequence[str | None]) -> list[TextScore]:
+    def score(self, texts: Sequence[str], langs: Sequence[str]) -> list[TextScore]:
         """One score for each text, in their order; no string makes it raise, and no text's score depends on its neighbours.
 
-        `langs` holds what the source says of each text's language: an ISO 639 code, perhaps with a region, is trusted, and
-        anything else is detected. A text of up to `max_tokens` tokens is scored whole; a longer one by parts: see `combine`.
+        Each of `langs` is one of the model's languages. A text of up to `max_tokens` tokens is scored whole; a longer one by
+        parts: see `combine`.
         """
-        found = [primary_subtag(hint) or language.detect(text) for text, hint in zip(texts, langs, strict=True)]
-        chosen = [index for index, lang in enumerate(found) if lang in self._config.languages]
-        chunked = dict(zip(chosen, self._chunker.split([texts[index] for index in chosen]), strict=True))
-        scored = dict(zip(chunked, self._probabilities(list(chunked.values())), strict=True))
-        return [self._text_score(lang, chunked.get(index), scored.get(index)) for index, lang in enumerate(found)]
+        chunked = self._chunker.split(texts)
+        logits = self._logits([chunk for text in chunked for chunk in text.chunks])
+        ends = itertools.pairwise(itertools.accumulate((len(text.chunks) for text in chunked), initial=0))
+        return [
+            self._text_score(lang, text, logits[start:end]) for lang, text, (start, end) in zip(langs, chunked, ends, strict=True)
+        ]
 
-    def _probabilities(self, texts: Sequence[Chunked]) -> list[tuple[Probabilities, ...]]:
-        """For each text its chunks' probabilities for sentiment (chunks, 3) and topic (chunks, 20)."""
-        chunks = [chunk for text in texts for chunk in text.chunks]
-        batches = plan(chunks, device=self._session.device)
+    def _logits(self, chunks: Sequence[Sequence[int]]) -> Logits:
+        """(chunks, columns)."""
+        batches = plan(chunks, mode=self._session.mode, pad=self._chunker.pad)
         run = self._pool.map if self._pool is not None else map
         results = list(run(self._run, batches))
-        starts = np.cumsum([0, *(len(text.chunks) for text in texts)])
-        tables = []
-        for output, task in enumerate(("sentiment", "topic")):
-            table = np.empty((len(chunks), len(self._config.labels[task])))
-            for batch, logits in zip(batches, results, strict=True):
-                table[batch.rows] = softmax(logits[output] / self._config.temperature[task])
-            tables.append(table)
-        return [tuple(table[start:end] for table in tables) for start, end in itertools.pairwise(starts)]
+        if not results:
+            return np.empty((0, 0), np.float32)
+        table = np.empty((len(chunks), results[0].shape[1]), np.float32)
+        for batch, logits in zip(batches, results, strict=True):
+            table[batch.rows] = logits
+        return table
 
-    def _run(self, batch: Batch) -> list[np.ndarray[Any, Any]]:
-        feeds = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        return self._session.run(feeds, _OUTPUTS)
+    def _run(self, batch: Batch) -> Logits:
+        (logits,) = self._session.run({"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
+        return logits
 
-    def _text_score(self, lang: str, chunked: Chunked | None, scored: tuple[Probabilities, ...] | None) -> TextScore:
-        if chunked is None or scored is None:
-            reason = "no letters to tell a language by" if lang == language.UNDETERMINED else f"no model for language '{lang}'"
-            return TextScore(lang=lang, sentiment=None, topic=None, reason=reason, model=None)
+    def _text_score(self, lang: str, chunked: Chunked, logits: Logits) -> TextScore:
         if not chunked.chunks:
             return TextScore(lang=lang, sentiment=None, topic=None, reason="no words to score", model=None)
-        sentiment, topic = scored
-        neutral = sentiment[:, self._config.labels["sentiment"].index("neutral")]
-        weights = 1.0 - neutral
+        heads = self.config.heads_of(lang)
+        sentiment, topic = heads.get("sentiment"), heads.get("topic")
         return TextScore(
             lang=lang,
-            sentiment=to_sentiment(combine(sentiment, weights), self._config.labels["sentiment"]),
-            topic=to_topic(combine(topic, np.ones(len(topic))), self._config.labels["topic"]),
+            sentiment=None if sentiment is None else to_sentiment(_opinion(sentiment, logits), sentiment.labels),
+            topic=None if topic is None else to_topic(_evenly(topic, logits), topic, region=_region(heads.get("region"), logits)),
             reason="long text: only its beginning was scored" if chunked.cut else None,
-            model=self._ref,
+            model=self.manifest.ref,
         )
 
 
-def read_config(artifact: Artifact) -> TextConfig:
-    """The typed configuration of a text model; `ModelError` where the folder holds another kind of model."""
-    manifest = artifact.manifest
-    if manifest.task != "text":
-        raise ModelError(f"{artifact.folder} is a model for task {manifest.task!r}; a text model is needed")
-    try:
-        config = msgspec.convert(manifest.config, TextConfig)
-    except msgspec.ValidationError as error:
-        raise ModelError(f"{artifact.folder}: manifest config: {error}; export the model again") from error
-    missing = {"sentiment", "topic"} - (config.labels.keys() & config.temperature.keys())
-    if missing or sorted(config.labels["sentiment"]) != ["negative", "neutral", "positive"]:
-        raise ModelError(f"{artifact.folder}: manifest config lacks labels or temperatures of both tasks; export the model again")
-    return config
+def answers(head: Head, logits: Logits) -> Probabilities:
+    """The head's probabilities (chunks, labels) from the model's logits (chunks, columns)."""
+    return softmax(logits[:, head.columns] / head.temperature)
 
 
-def primary_subtag(hint: str | None) -> str | None:
-    """The ISO 639 code of a language tag, lower case; None for what is no tag or says nothing.
+def _opinion(head: Head, logits: Logits) -> Probabilities:
+    chunks = answers(head, logits)
+    return combine(chunks, 1.0 - chunks[:, head.labels.index("neutral")])
 
-    >>> primary_subtag("en-US"), primary_subtag("ZH_hans"), primary_subtag("English"), primary_subtag("und")
-    ('en', 'zh', None, None)
-    """
-    match = None if hint is None else _HINT.fullmatch(hint.strip())
-    code = None if match is None else match[1].lower()
-    return None if code in (language.UNDETERMINED, "zxx", "mis", "mul") else code
+
+def _evenly(head: Head, logits: Logits) -> Probabilities:
+    return combine(answers(head, logits), np.ones(len(logits)))
+
+
+def _region(head: Head | None, logits: Logits) -> str | None:
+    return None if head is None else head.labels[int(_evenly(head, logits).argmax())]
 
 
 def softmax(logits: np.ndarray[Any, Any]) -> Probabilities:
@@ -179,7 +165,14 @@ def to_sentiment(probabilities: Probabilities, labels: Sequence[str]) -> Sentime
     return msgspec.convert({"label": label, **named, "score": named["positive"] - named["negative"]}, Sentiment)
 
 
-def to_topic(probabilities: Probabilities, labels: Sequence[str]) -> Topic:
-    """The most probable topic."""
-    best = int(probabilities.argmax())
-    return Topic(label=labels[best], score=float(probabilities[best]))
+def to_topic(probabilities: Probabilities, head: Head, *, region: str | None = None) -> Topic:
+    """The most probable topic, with every further one that the head also lists, then the region.
+
+    >>> head = Head(task="topic", languages=("en",), labels=("Oil", "Gold", "IPO"), columns=(0, 1, 2), temperature=1.0, also=0.3)
+    >>> to_topic(np.array([0.3, 0.6, 0.1]), head, region="China").labels
+    ('Gold', 'Oil', 'China')
+    """
+    best, *rest = np.argsort(-probabilities, kind="stable").tolist()
+    chosen = [best, *(place for place in rest if head.also is not None and probabilities[place] >= head.also)]
+    labels = (*(head.labels[place] for place in chosen), *(() if region is None else (region,)))
+    return Topic(label=head.labels[best], score=float(probabilities[best]), labels=labels)

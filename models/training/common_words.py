@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from core.errors import GroundswellError
-from models.training.text.base import base_folder, whole_words
-from models.training.text.data import read_sets
+from models.training.text.bases import minilm, whole_words
+from models.training.text.sets import SETS, read_sets
 
 _TAG = re.compile(r"\$(?P<cashtag>[A-Za-z]{1,6})\b|[@#]\w+")
 _TOKEN = re.compile(r"(?<![\w'’.])[A-Za-z]{2,}(?![\w’]|\.\w)")
@@ -59,8 +59,9 @@ def main(
     out: Annotated[Path, typer.Option(help="The word list to write, one word a line.")],
 ) -> None:
     """Write the words and acronyms of the labelled sets."""
-    found = set(common_words(example.text for example in read_sets(data)))
-    words = sorted(found | {word for word in whole_words(base_folder(None)) if len(word) in _TICKER_LETTERS})
+    english = [each.name for each in SETS.values() if each.lang == "en"]
+    found = set(common_words(example.text for example in read_sets(data, english)))
+    words = sorted(found | {word for word in whole_words(minilm()) if len(word) in _TICKER_LETTERS})
     out.write_text("\n".join(words) + "\n", encoding="utf-8")
     print(f"{len(words)} words in {out}")
 

@@ -20,7 +20,7 @@ from core.errors import ConfigError, GroundswellError
 from models.text.entities import load_common_words
 from models.text.watchlist import WatchlistEntry, load_watchlist
 from models.training.company_names import Names, company_names, short_forms, strip_legal_form
-from models.training.text.base import base_folder, whole_words
+from models.training.text.bases import minilm, whole_words
 
 ALIASES = Path(__file__).parent / "watchlist_aliases.yaml"
 
@@ -62,7 +62,7 @@ def build(large: Iterable[tuple[str, str]], listed: Iterable[tuple[str, str]]) -
     """
     spoken = {entry.id: entry for entry in load_watchlist(ALIASES).entries}
     words = load_common_words()
-    vocabulary = words | whole_words(base_folder(None))
+    vocabulary = words | whole_words(minilm())
     companies: dict[str, _Company] = {}
     for symbol, security in large:
         named = re.sub(r"\s*\([^)]*\)|[.,](?=\s|$)", "", security)

@@ -11,12 +11,13 @@ import pytest
 
 from core.errors import ModelError
 from core.records import Label, Transaction
+from models.aliases import assigned, resolve
 from models.fraud.features import inputs
 from models.fraud.history import CUSTOMER, DAY_S, FRAUD, GENUINE, TERMINAL, Entry, Ring
 from models.fraud.offline import Past, score_stream
 from models.fraud.score import FraudScore, FraudScorer
 from models.fraud.windows import FeatureRow, features, stack
-from models.registry import ARTIFACTS, Artifact, champion, champions
+from models.registry import ARTIFACTS, Artifact
 from models.training.fraud.files import labels, transactions
 from models.training.fraud.generator import Payments, World, generate, label_times
 from models.training.fraud.ledger import exact, histories, ledger
@@ -27,7 +28,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def scorer() -> FraudScorer:
-    return FraudScorer.open(champion("fraud"), device="cpu")
+    return FraudScorer.open(resolve("champion", "fraud"), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_score_is_the_same_alone_and_in_a_batch(scorer: FraudScorer, payments:
 
 def test_threads_change_nothing(scorer: FraudScorer, payments: Payments) -> None:
     rows = rows_of(transactions(payments), labels(payments, label_times(payments)))[-300:]
-    threaded = FraudScorer.open(champion("fraud"), device="cpu", threads=2)
+    threaded = FraudScorer.open(resolve("champion", "fraud"), device="cpu", threads=2)
     assert threaded.score(rows) == scorer.score(rows)
 
 
@@ -186,7 +187,7 @@ def test_scores_tell_frauds_from_genuine_payments(scorer: FraudScorer, payments:
 
 
 def test_a_model_for_other_features_is_refused() -> None:
-    artifact = champion("fraud")
+    artifact = resolve("champion", "fraud")
     config = {**artifact.manifest.config, "contract": {"aggregates": ["amount"]}}
     altered = Artifact(artifact.folder, msgspec.structs.replace(artifact.manifest, config=config))
     with pytest.raises(ModelError, match="export the model again"):
@@ -194,8 +195,8 @@ def test_a_model_for_other_features_is_refused() -> None:
 
 
 def test_the_champion_is_a_fraud_model_under_the_projects_licence() -> None:
-    manifest = champion("fraud").manifest
-    assert champions()["fraud"] == f"{manifest.name}/{manifest.version}"
+    manifest = resolve("champion", "fraud").manifest
+    assert assigned("champion")["fraud"] == manifest.reference
     assert (manifest.task, manifest.licence) == ("fraud", "Apache-2.0")
     assert (Path(ARTIFACTS) / manifest.name / manifest.version / "CARD.md").is_file()
 

@@ -12,10 +12,11 @@ pytest.importorskip("torch", reason="the `train` extra is not installed")
 import torch
 
 from core.errors import ConfigError
+from models.aliases import ALIASES, assigned
 from models.fraud.features import inputs
 from models.fraud.history import DAY_S
 from models.fraud.score import FraudScorer
-from models.registry import champions, load
+from models.registry import load
 from models.runtime import open_session
 from models.training.fraud.calibrate import calibrate
 from models.training.fraud.export import Release, export
@@ -67,10 +68,10 @@ def test_training_lowers_the_loss_and_calibration_matches_the_rate(book: Ledger,
 def test_an_export_agrees_with_the_network_and_becomes_the_champion(book: Ledger, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Encoder(SHAPE).eval()
-    (tmp_path / "champions.json").write_text('{"text": "text-encoder/1"}')
+    (tmp_path / ALIASES).write_text('{"champion": {"topic.en": "text-encoder/1"}}')
     sample = inputs(histories(book, np.arange(1000, 1064), exact(64)))
     folder = export(model, sample, Release(version="7", data=(), metrics={}, card="# card\n"), root=tmp_path)
-    assert champions(tmp_path) == {"fraud": "fraud-encoder/7", "text": "text-encoder/1"}
+    assert assigned("champion", tmp_path) == {"fraud": "fraud-encoder/7", "topic.en": "text-encoder/1"}
     artifact = load(folder)
     FraudScorer.open(artifact, device="cpu")
     other = inputs(histories(book, np.arange(5), exact(5)))

@@ -1,4 +1,4 @@
-"""The scorer on the shipped model: it needs no torch, and no text's score depends on its neighbours."""
+"""The shipped text models: they need no torch, and no text's score depends on its neighbours."""
 
 import random
 import shutil
@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from core.errors import ModelError
-from models.registry import Artifact, champion, load
+from models.aliases import resolve
+from models.registry import ARTIFACTS, Artifact, load
 from models.text.chunks import CHUNK_TOKENS, MAX_CHUNKS, Chunker, combine
-from models.text.score import TextScore, TextScorer, primary_subtag
+from models.text.routing import TextModels
+from models.text.score import TextScore, TextScorer
 
 TEXTS = [
     "Tesla shares plunge 12% after recall of 2 million cars",
@@ -29,12 +31,12 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def artifact() -> Artifact:
-    return champion("text")
+    return resolve("champion", "sentiment.en")
 
 
 @pytest.fixture(scope="module")
-def scorer(artifact: Artifact) -> TextScorer:
-    return TextScorer.open(artifact, device="cpu")
+def scorer() -> TextModels:
+    return TextModels.open("champion", ARTIFACTS, device="cpu")
 
 
 def probabilities(score: TextScore) -> list[float]:
@@ -43,7 +45,7 @@ def probabilities(score: TextScore) -> list[float]:
     return [score.sentiment.negative, score.sentiment.neutral, score.sentiment.positive, score.topic.score]
 
 
-def test_a_text_alone_and_in_any_batch_has_the_same_score(scorer: TextScorer) -> None:
+def test_a_text_alone_and_in_any_batch_has_the_same_score(scorer: TextModels) -> None:
     texts = TEXTS * 5
     random.Random(0).shuffle(texts)
     batch = dict(zip(texts, scorer.score(texts, ["en"] * len(texts)), strict=True))
@@ -52,7 +54,7 @@ def test_a_text_alone_and_in_any_batch_has_the_same_score(scorer: TextScorer) ->
         assert np.abs(np.subtract(probabilities(alone), probabilities(batch[text]))).max() <= 1e-5
 
 
-def test_plain_news_gets_the_sentiment_and_topic_a_reader_would_give(scorer: TextScorer) -> None:
+def test_plain_news_gets_the_sentiment_and_topic_a_reader_would_give(scorer: TextModels) -> None:
     bad, good, rates, bankrupt, *_ = scorer.score(TEXTS, [None] * len(TEXTS))
     assert bad.sentiment is not None
     assert good.sentiment is not None
@@ -60,53 +62,38 @@ def test_plain_news_gets_the_sentiment_and_topic_a_reader_would_give(scorer: Tex
     assert rates.topic is not None
     assert (bad.sentiment.label, good.sentiment.label, bankrupt.sentiment.label) == ("negative", "positive", "negative")
     assert rates.topic.label == "Fed | Central Banks"
-    assert bad.model == champion("text").manifest.ref
+    assert bad.model == resolve("champion", "sentiment.en").manifest.ref
 
 
-def test_probabilities_sum_to_one_and_the_score_is_their_difference(scorer: TextScorer) -> None:
+def test_probabilities_sum_to_one_and_the_score_is_their_difference(scorer: TextModels) -> None:
     for score in scorer.score(TEXTS, ["en"] * len(TEXTS)):
         assert score.sentiment is not None
         assert score.sentiment.negative + score.sentiment.neutral + score.sentiment.positive == pytest.approx(1)
         assert score.sentiment.score == pytest.approx(score.sentiment.positive - score.sentiment.negative)
 
 
-def test_a_language_without_a_model_is_named_instead_of_scored(scorer: TextScorer) -> None:
-    chinese, spanish, english, empty = scorer.score(["恒大违约", "hola", "Profit fell", "12 %"], [None, "es-MX", None, None])
-    assert (chinese.lang, chinese.sentiment, chinese.topic, chinese.model) == ("zh", None, None, None)
-    assert chinese.reason == "no model for language 'zh'"
-    assert spanish.reason == "no model for language 'es'"
-    assert english.reason is None
-    assert (empty.lang, empty.reason) == ("und", "no letters to tell a language by")
-
-
-def test_a_usable_hint_is_trusted_and_any_other_ignored(scorer: TextScorer) -> None:
-    hinted, ignored = scorer.score(["恒大 default", "Profit fell sharply in the quarter"], ["EN_us", "English"])
-    assert (hinted.lang, ignored.lang) == ("en", "en")
-    assert primary_subtag("x") is None
-
-
-def test_threads_change_no_score(artifact: Artifact, scorer: TextScorer) -> None:
-    threaded = TextScorer.open(artifact, device="cpu", threads=2)
+def test_threads_change_no_score(scorer: TextModels) -> None:
+    threaded = TextModels.open("champion", ARTIFACTS, device="cpu", threads=2)
     texts = TEXTS * 4
     pairs = zip(threaded.score(texts, ["en"] * len(texts)), scorer.score(texts, ["en"] * len(texts)), strict=True)
     assert all(np.allclose(probabilities(one), probabilities(other), atol=1e-6) for one, other in pairs)
     threaded.close()
 
 
-def test_no_texts_no_scores(scorer: TextScorer) -> None:
+def test_no_texts_no_scores(scorer: TextModels) -> None:
     assert scorer.score([], []) == []
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(alphabet=st.characters(), max_size=120), max_size=6), st.sampled_from([None, "en"]))
-def test_no_string_makes_it_raise(scorer: TextScorer, texts: list[str], hint: str | None) -> None:
+def test_no_string_makes_it_raise(scorer: TextModels, texts: list[str], hint: str | None) -> None:
     for score in scorer.score(texts, [hint] * len(texts)):
         assert (score.sentiment is None) == (score.model is None)
         assert score.sentiment is not None or score.reason
 
 
 @pytest.mark.parametrize("text", ["a" * 1_000_000, "\ud83d\udcc9 lone", "shares\x00fell", "🚀" * 5000, "word " * 100_000])
-def test_hostile_texts_are_scored_or_given_a_reason(scorer: TextScorer, text: str) -> None:
+def test_hostile_texts_are_scored_or_given_a_reason(scorer: TextModels, text: str) -> None:
     score = scorer.score([text], ["en"])[0]
     assert score.sentiment is not None or score.reason == "no words to score"
     if len(text) > 100_000:
@@ -139,21 +126,11 @@ def test_the_title_counts_half_and_opinion_outweighs_neutral_parts() -> None:
     assert combine(parts, 1.0 - parts[:, 1]).round(6).tolist() == [0.5, 0.5, 0.0]
 
 
-def test_a_long_article_of_bad_news_is_negative(scorer: TextScorer) -> None:
+def test_a_long_article_of_bad_news_is_negative(scorer: TextModels) -> None:
     body = "The exchange halted withdrawals and its customers lost billions. Police said the office is in the city centre. " * 12
     score = scorer.score([f"FTX collapses into bankruptcy\n\n{body}"], ["en"])[0]
     assert score.sentiment is not None
     assert score.sentiment.label == "negative"
-
-
-def test_a_tampered_model_is_refused(artifact: Artifact, tmp_path: Path) -> None:
-    folder = tmp_path / "1"
-    shutil.copytree(artifact.folder, folder)
-    content = bytearray((folder / "model.onnx").read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / "model.onnx").write_bytes(content)
-    with pytest.raises(ModelError, match=r"model\.onnx differs in SHA-256"):
-        load(folder)
 
 
 def test_a_model_of_another_task_is_refused(artifact: Artifact, tmp_path: Path) -> None:

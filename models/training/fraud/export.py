@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 
 from core.clock import Clock, rfc3339, utc_now
 from core.errors import ModelError
+from models.aliases import promote
 from models.fraud.features import Inputs
 from models.fraud.score import GRAPH, contract
-from models.registry import CHAMPIONS, DataSource, Manifest, write_manifest
+from models.registry import DataSource, Manifest, write_manifest
 from models.runtime import open_session
 from models.training.fraud.network import Encoder
 from models.training.fraud.train import tensors
@@ -52,7 +52,7 @@ def export(model: Encoder, sample: Inputs, release: Release, *, root: Path, cloc
         config={"explain_from": EXPLAIN_FROM, "shape": model.shape.as_config(), "contract": contract()},
     )
     write_manifest(folder, manifest)
-    _crown(root, f"{NAME}/{release.version}")
+    promote(manifest.reference, root=root)
     return folder
 
 
@@ -79,11 +79,3 @@ def _check(model: Encoder, sample: Inputs, path: Path) -> None:
     gap = float(np.abs(served - trained).max())
     if gap > _AGREEMENT:
         raise ModelError(f"{path}: the graph's logits differ from the network's by {gap:.2g}; do not serve it")
-
-
-def _crown(root: Path, reference: str) -> None:
-    """Name the champion of task "fraud"; the other tasks' champions stay."""
-    path = root / CHAMPIONS
-    champions = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.is_file() else {}
-    champions["fraud"] = reference
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(dict(sorted(champions.items()))), indent=2) + b"\n")

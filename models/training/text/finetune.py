@@ -1,180 +1,133 @@
-"""Multi-task fine-tuning that survives kill -9: a checkpoint holds all that the next step depends on."""
+"""Multi-task fine-tuning on the labelled sets."""
 
 import hashlib
-import os
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from tokenizers import Tokenizer
+from torch.nn.functional import log_softmax
 
-from core.errors import ConfigError
-from models.training.text.batches import Batch, Encoded, collate, encode, plan
-from models.training.text.data import Example
-from models.training.text.network import TwoHeads, build, open_tokenizer
+from models.training.text.batches import Answers, Batch, collate, encode, plan, share
+from models.training.text.heads import HEADS
+from models.training.text.judge import dev_scores
+from models.training.text.loop import Loop
+from models.training.text.network import Network, build, lend, open_tokenizer, pad_token, save
+from models.training.text.recipe import Finetuning, Schedule
+from models.training.text.sets import Example
+from models.training.text.split import Split
 
-CHECKPOINT = "checkpoint.pt"
-WEIGHTS = "weights.pt"
-RUN = "run.json"
-_PROGRESS_STEPS = 50
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of a run; a checkpoint resumes only under the recipe and data that made it.
-
-    The heads start from noise and learn ten times as fast as the encoder.
-    """
-
-    seed: int = 0
-    epochs: int = 3
-    batch_size: int = 16
-    encoder_rate: float = 5e-5
-    head_rate: float = 5e-4
-    weight_decay: float = 0.01
-    warmup_share: float = 0.06
-    label_smoothing: float = 0.05
-    max_gradient_norm: float = 1.0
-    checkpoint_steps: int = 500
-    data: str = ""
+# What a head's loss counts beside a text's main question: the views on companies and consumers only help to tell the target's.
+_WEIGHTS = {"companies.es": 0.3, "consumers.es": 0.3, "region.zh": 0.5}
+_ADAPTED = ["query", "key", "value", "dense"]  # every matrix of a BERT layer
 
 
-@dataclass(slots=True)
-class _State:
-    network: TwoHeads
-    optimizer: Any
-    step: int
-
-
-def finetune(base: Path, examples: Sequence[Example], out: Path, *, recipe: Recipe, resume: bool = False) -> TwoHeads:
-    """The trained network; `out` then holds weights.pt, run.json and the encoder's config and tokenizer.
+def finetune(base: Path | str, parts: Split, out: Path, *, recipe: Finetuning, resume: bool = False) -> Network:
+    """The trained network; `out` is then a Hugging Face folder with the heads beside it, and holds the recipe and the logs.
 
     With `resume`, training goes on from the last checkpoint in `out`, if there is one.
     """
     out.mkdir(parents=True, exist_ok=True)
-    recipe = msgspec.structs.replace(recipe, data=fingerprint(examples))
+    train, dev = parts.train, parts.dev
+    recipe = msgspec.structs.replace(recipe, data=fingerprint(train))
     torch.manual_seed(recipe.seed)
-    tokenizer = open_tokenizer(base)
-    encoded = encode(tokenizer, examples)
-    schedule = [
-        indices
+    tokenizer = open_tokenizer(folder_of(base), max_tokens=recipe.max_tokens)
+    network = build(base, dropout=recipe.encoder_dropout)
+    if recipe.lend_sentiment:
+        lend(network)
+    trained = adapted(network, recipe)
+    chunks = encode(tokenizer, [example.text for example in train])
+    lengths = [len(each) for each in chunks]
+    epochs = [
+        plan(
+            lengths,
+            share(train, recipe.sets, seed=recipe.seed, epoch=epoch),
+            batch_size=recipe.batch_size,
+            seed=(recipe.seed, epoch),
+        )
         for epoch in range(recipe.epochs)
-        for indices in plan(encoded, batch_size=recipe.batch_size, seed=recipe.seed, epoch=epoch)
     ]
-    state = _start(base, recipe)
-    if resume and (out / CHECKPOINT).is_file():
-        _restore(state, out / CHECKPOINT, recipe)
-    _run(state, _batches(encoded, schedule[state.step :], tokenizer), out, recipe=recipe, steps=len(schedule))
-    save(state.network, tokenizer, out, recipe=recipe)
-    (out / CHECKPOINT).unlink(missing_ok=True)
-    return state.network
+    loop = Loop(trained, rates(trained, recipe), out, recipe)
+    if resume:
+        loop.resume()
+    pad_id = pad_token(tokenizer)
+
+    def loss(indices: Sequence[int]) -> Any:
+        batch = collate([chunks[at] for at in indices], [train[at].targets for at in indices], pad_id=pad_id)
+        return batch_loss(trained, batch, smoothing=recipe.label_smoothing, device=loop.device)
+
+    loop.run(epochs, loss, lambda: dev_scores(trained, tokenizer, dev), patience=recipe.patience)
+    result: Network = merged(trained, recipe).cpu()
+    save(result, tokenizer, out)
+    return result
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """A digest of the training examples in their order.
-
-    >>> fingerprint([]) == fingerprint(())
-    True
-    """
+    """A digest of the training examples in their order."""
     return hashlib.sha256(msgspec.json.encode(examples)).hexdigest()
 
 
-def learning_share(step: int, *, steps: int, warmup: int) -> float:
-    """The share of the peak learning rate at `step`: linear up over `warmup` steps, then linear down to 0 at `steps`.
+def folder_of(base: Path | str) -> Path:
+    """The local folder of an encoder: `base` itself, or where the Hugging Face hub's copy was put."""
+    if Path(base).is_dir():
+        return Path(base)
+    from huggingface_hub import snapshot_download
 
-    >>> [round(learning_share(step, steps=10, warmup=2), 2) for step in (0, 1, 2, 6, 10)]
-    [0.5, 1.0, 1.0, 0.5, 0.0]
-    """
-    return min((step + 1) / warmup, (steps - step) / max(steps - warmup, 1), 1.0)
-
-
-def save(network: TwoHeads, tokenizer: Tokenizer, out: Path, *, recipe: Recipe) -> None:
-    """Write weights, encoder configuration, tokenizer and recipe."""
-    torch.save(network.state_dict(), out / WEIGHTS)
-    network.encoder.config.save_pretrained(str(out))
-    tokenizer.save(str(out / "tokenizer.json"))
-    (out / RUN).write_bytes(msgspec.json.format(msgspec.json.encode(recipe)))
+    return Path(snapshot_download(str(base), allow_patterns=["*.json", "*.safetensors", "vocab.txt"]))
 
 
-def read_recipe(folder: Path) -> Recipe:
-    """The recipe of a finished run; `ConfigError` where training has not finished."""
-    try:
-        return msgspec.json.decode((folder / RUN).read_bytes(), type=Recipe)
-    except FileNotFoundError as error:
-        raise ConfigError("no finished training run here; go on with `train --resume`", file=str(folder)) from error
+def batch_loss(network: Any, batch: Batch, *, smoothing: float, device: Any) -> Any:
+    """The sum of the heads' losses over the batch's texts, by the number of texts."""
+    logits = network(torch.from_numpy(batch.input_ids).to(device), torch.from_numpy(batch.attention_mask).to(device)).float()
+    total = logits.new_zeros(())
+    for name, answers in batch.answers.items():
+        rows = logits[torch.from_numpy(answers.rows).to(device)][:, list(HEADS[name].columns)]
+        total = total + _WEIGHTS.get(name, 1.0) * head_loss(rows, answers, smoothing=smoothing).sum()
+    return total / len(batch.input_ids)
 
 
-def _start(base: Path, recipe: Recipe) -> _State:
-    network = build(base)
-    groups = [
-        {"params": list(network.encoder.parameters()), "peak": recipe.encoder_rate},
-        {"params": list(network.heads.parameters()), "peak": recipe.head_rate},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.encoder_rate, weight_decay=recipe.weight_decay, fused=True)
-    return _State(network=network, optimizer=optimizer, step=0)
+def head_loss(logits: Any, answers: Answers, *, smoothing: float) -> Any:
+    """Cross-entropy with a smoothed distribution or, where one of several labels is true, −log of their summed probability: (known,)."""
+    log_p = log_softmax(logits, dim=1)
+    weights = torch.from_numpy(answers.weights).to(logits.device)
+    spread = (1 - smoothing) * weights + smoothing / weights.shape[1]
+    known = -(spread * log_p).sum(1)
+    masked = log_p.masked_fill(weights == 0, float("-inf"))
+    return torch.where(torch.from_numpy(answers.one_of).to(logits.device), -masked.logsumexp(1), known)
 
 
-def _batches(encoded: Sequence[Encoded], schedule: Sequence[Sequence[int]], tokenizer: Tokenizer) -> Iterator[Batch]:
-    pad_id = tokenizer.token_to_id("[PAD]") or 0
-    for indices in schedule:
-        yield collate([encoded[index] for index in indices], pad_id=pad_id)
+def rates(network: Any, recipe: Schedule) -> list[dict[str, Any]]:
+    """Parameter groups with their peak rates: the heads start from noise and learn faster, lower layers slower by `layer_decay`."""
+    groups: dict[float, list[Any]] = {}
+    layers = network.encoder.config.num_hidden_layers
+    for name, parameter in network.named_parameters():
+        if recipe.frozen_embeddings and "word_embeddings" in name:
+            parameter.requires_grad = False
+        if parameter.requires_grad:
+            groups.setdefault(_rate(name, recipe, layers), []).append(parameter)
+    return [{"params": parameters, "peak": rate} for rate, parameters in groups.items()]
 
 
-def _run(state: _State, batches: Iterator[Batch], out: Path, *, recipe: Recipe, steps: int) -> None:
-    warmup = max(1, round(steps * recipe.warmup_share))
-    state.network.train()
-    started, first, loss_sum = time.monotonic(), state.step, 0.0
-    for batch in batches:
-        share = learning_share(state.step, steps=steps, warmup=warmup)
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["peak"] * share
-        loss_sum += _train_step(state, batch, recipe)
-        state.step += 1
-        if state.step % _PROGRESS_STEPS == 0:
-            pace = (time.monotonic() - started) / (state.step - first)
-            minutes = pace * (steps - state.step) / 60
-            print(
-                f"step {state.step}/{steps} loss {loss_sum / _PROGRESS_STEPS:.4f} {pace:.3f} s/step {minutes:.1f} min left",
-                flush=True,
-            )
-            loss_sum = 0.0
-        if state.step % recipe.checkpoint_steps == 0:
-            _checkpoint(state, out / CHECKPOINT, recipe)
+def _rate(name: str, recipe: Schedule, layers: int) -> float:
+    if not name.startswith("encoder."):
+        return recipe.head_rate
+    depth = int(name.split(".layer.")[1].split(".")[0]) + 1 if ".layer." in name else 0
+    return float(recipe.encoder_rate * recipe.layer_decay ** (layers - depth))
 
 
-def _train_step(state: _State, batch: Batch, recipe: Recipe) -> float:
-    logits = state.network.logits(batch.task, torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels), label_smoothing=recipe.label_smoothing)
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.max_gradient_norm)
-    state.optimizer.step()
-    return float(loss.item())
+def adapted(network: Network, recipe: Finetuning) -> Network:
+    """The network with low-rank adapters in its encoder, if the recipe asks for them (Hu et al. 2021; peft)."""
+    if recipe.lora_rank:
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(r=recipe.lora_rank, lora_alpha=2 * recipe.lora_rank, lora_dropout=0.05, target_modules=_ADAPTED)
+        network.encoder = get_peft_model(network.encoder, config)
+    return network
 
 
-def _checkpoint(state: _State, path: Path, recipe: Recipe) -> None:
-    """Write the checkpoint beside its place and rename it, so that a kill leaves the old one or the new one whole."""
-    content = {
-        "step": state.step,
-        "network": state.network.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "recipe": msgspec.to_builtins(recipe),
-    }
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
-
-
-def _restore(state: _State, path: Path, recipe: Recipe) -> None:
-    content = torch.load(path, weights_only=True)
-    if content["recipe"] != msgspec.to_builtins(recipe):
-        raise ConfigError("the checkpoint was made by other settings or data; start without --resume", file=str(path))
-    state.network.load_state_dict(content["network"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    torch.set_rng_state(content["random"])
-    state.step = content["step"]
-    print(f"resumed at step {state.step}", flush=True)
+def merged(network: Network, recipe: Finetuning) -> Network:
+    """The network with its adapters folded into the encoder's weights."""
+    if recipe.lora_rank:
+        network.encoder = network.encoder.merge_and_unload()
+    return network

@@ -1,7 +1,6 @@
 """A trained network → ONNX with int8 weights, and how far that moved its answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,60 +8,50 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from transformers import AutoConfig, AutoModel
-
-from models.runtime import Session
-from models.text.batching import plan
-from models.text.score import softmax
-from models.training.text.batches import Encoded
-from models.training.text.data import TASKS
-from models.training.text.finetune import WEIGHTS
-from models.training.text.measure import Logits
-from models.training.text.network import TwoHeads
 
 OPSET = 17
-OUTPUTS = ("sentiment_logits", "topic_logits")
-_ALONE_EVERY = 8  # of the texts are also scored alone: at most 2.1e-7 moved; over all texts of an earlier export 2.5e-7
+OUTPUT = "logits"
 _LEAST_SIZE = 1024  # smaller tensors (biases, norms) stay in float: they are 0.3 % of the file
 
 
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """The exported model against torch on the same texts, and a text alone against the same text in a batch."""
+class Served(torch.nn.Module):
+    """The trained network with only the columns that are served: (batch, len(columns))."""
 
-    same_label: float
-    max_probability_change: float
-    max_change_by_batch: float
+    def __init__(self, network: Any, columns: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.head = torch.nn.Linear(network.head.in_features, len(columns))
+        with torch.no_grad():
+            self.head.weight.copy_(network.head.weight[list(columns)])
+            self.head.bias.copy_(network.head.bias[list(columns)])
 
-
-def load_network(folder: Path) -> TwoHeads:
-    """The trained network of a finished run, in evaluation mode."""
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    network = TwoHeads(AutoModel.from_config(config, attn_implementation="eager"))
-    network.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
-    network.eval()
-    return network
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+        return self.head(self.network.pooled(input_ids, attention_mask))
 
 
-def export_onnx(network: TwoHeads, path: Path) -> None:
-    """Write the network with inputs `input_ids` and `attention_mask` (batch, length) and the outputs `OUTPUTS`, weights in int8."""
-    ids = torch.tensor([[101, 2003, 2023, 102], [101, 2023, 102, 0]])
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+def export_onnx(module: Any, path: Path) -> None:
+    """Write a module of (input_ids, attention_mask), both (batch, length), to logits (batch, columns), in float32."""
+    module.eval()
+    ids, mask = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 0]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     axes = {0: "batch", 1: "length"}
     torch.onnx.export(
-        network,
+        module,
         (ids, mask),
         str(path),
         dynamo=False,  # its graph is the one whose weights can be told from its constants
         opset_version=OPSET,
         input_names=["input_ids", "attention_mask"],
-        output_names=list(OUTPUTS),
-        dynamic_axes={"input_ids": axes, "attention_mask": axes, **{name: {0: "batch"} for name in OUTPUTS}},
+        output_names=[OUTPUT],
+        dynamic_axes={"input_ids": axes, "attention_mask": axes, OUTPUT: {0: "batch"}},
     )
-    model = onnx.load(str(path))
+
+
+def quantize_file(source: Path, target: Path) -> None:
+    """Write the model of `source` with its weights in int8."""
+    model = onnx.load(str(source))
     quantize_weights(model)
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    onnx.save(model, str(target))
 
 
 def quantize_weights(model: Any) -> None:
@@ -108,44 +97,3 @@ def quantized(
     scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
     values = np.clip(np.round(weight / scale), -127, 127).astype(np.int8)
     return values, scale.reshape(-1)
-
-
-def session_logits(session: Session, chunks: Sequence[Sequence[int]]) -> tuple[Logits, Logits]:
-    """Sentiment and topic logits of each chunk, computed in the batches that serving would make."""
-    batches = plan(chunks, device=session.device)
-    results = [session.run({"input_ids": each.input_ids, "attention_mask": each.attention_mask}, OUTPUTS) for each in batches]
-    order = np.argsort([row for batch in batches for row in batch.rows])
-    sentiment, topic = (np.concatenate([result[output] for result in results])[order] for output in (0, 1))
-    return sentiment.astype(np.float64), topic.astype(np.float64)
-
-
-def torch_logits(network: TwoHeads, chunks: Sequence[Sequence[int]]) -> tuple[Logits, Logits]:
-    """The same from the network itself."""
-    rows: list[int] = []
-    results = []
-    with torch.inference_mode():
-        for batch in plan(chunks, device="cpu"):
-            rows.extend(batch.rows)
-            results.append(network(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)))
-    order = np.argsort(rows)
-    sentiment, topic = (np.concatenate([result[output].numpy() for result in results])[order] for output in (0, 1))
-    return sentiment.astype(np.float64), topic.astype(np.float64)
-
-
-def parity(session: Session, network: TwoHeads, encoded: Sequence[Encoded]) -> Parity:
-    """How the exported model's probabilities differ from torch's, each text on its own task."""
-    chunks = [each.ids for each in encoded]
-    alone = chunks[::_ALONE_EVERY]
-    changes, same = [], []
-    exported = [softmax(logits) for logits in session_logits(session, chunks)]
-    original = [softmax(logits) for logits in torch_logits(network, chunks)]
-    single = [softmax(np.concatenate(each)) for each in zip(*(session_logits(session, [one]) for one in alone), strict=True)]
-    for task, ours, theirs in zip(TASKS, exported, original, strict=True):
-        rows = [each.task == task for each in encoded]
-        changes.append(np.abs(ours - theirs)[rows].max())
-        same.append((ours.argmax(1) == theirs.argmax(1))[rows])
-    return Parity(
-        same_label=float(np.concatenate(same).mean()),
-        max_probability_change=float(max(changes)),
-        max_change_by_batch=max(float(np.abs(a[::_ALONE_EVERY] - b).max()) for a, b in zip(exported, single, strict=True)),
-    )

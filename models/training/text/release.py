@@ -1,133 +1,220 @@
-"""A finished run → a model folder that the registry accepts: ONNX, tokenizer, manifest and card, all measured as served."""
+"""A finished run → a model folder that the registry accepts, with its card and report, all measured as served."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from tokenizers import Tokenizer
 
 from core.clock import rfc3339
 from core.errors import ConfigError
-from models.registry import CHAMPIONS, Artifact, Manifest, load, write_manifest
+from models.registry import DataSource, Licence, Manifest, load, write_manifest
 from models.runtime import open_session
+from models.text.config import Head
 from models.text.score import TextScorer
+from models.training.text import variants
+from models.training.text.baseline import baselines
 from models.training.text.batches import encode
-from models.training.text.card import Findings, card
-from models.training.text.data import LABELS, TASKS, Example, Split, Task, data_sources
-from models.training.text.evaluate import baseline_labels, by_group, labels, of_task, predicted_labels
-from models.training.text.finetune import Recipe, read_recipe
-from models.training.text.measure import Logits, calibration_error, fit_temperature, log_softmax
-from models.training.text.network import MAX_TOKENS, open_tokenizer
-from models.training.text.onnx_export import OPSET, Parity, export_onnx, load_network, parity, session_logits
+from models.training.text.card import card
+from models.training.text.evaluate import judge
+from models.training.text.heads import COLUMNS, HEADS, LANGUAGES, serving
+from models.training.text.judge import ALSO, dev_figure, torch_logits
+from models.training.text.loop import finished
+from models.training.text.measure import Logits, fit_temperature
+from models.training.text.network import Network, build, open_tokenizer, pad_token
+from models.training.text.onnx_export import OPSET, Served, export_onnx, quantize_file
+from models.training.text.report.figures import Figures
+from models.training.text.report.parity import Parity
+from models.training.text.report.write import write_report
+from models.training.text.sets import Example, data_sources
+from models.training.text.split import Split
 
-_LEAST_SAME_LABEL = 0.995
-_MOST_CHANGE_BY_BATCH = 1e-5
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+CARD = "CARD.md"
+MAX_TOKENS = 128
 
 
-def release(run: Path, parts: Split, out: Path, *, data: Path, now: datetime) -> Manifest:
-    """The manifest of the model written to `out` (…/NAME/VERSION); `ConfigError` where the export falls short of parity."""
-    recipe = read_recipe(run)
-    network = load_network(run)
+def release(
+    run: Path, parts: Split, out: Path, *, data: Path, now: datetime, languages: Sequence[str] = LANGUAGES
+) -> tuple[Manifest, list[Figures]]:
+    """The manifest of the model written to `out` (…/NAME/VERSION), and its figures on the development part.
+
+    `parts` is the split of all sets; the model serves `languages`, those without a set of their own by the English heads.
+    `ConfigError` where the export falls short of parity.
+    """
+    recipe = finished(run)
+    used = Split(*(tuple(each for each in side if each.source in recipe["sets"]) for side in (parts.train, parts.dev)))
+    answering = {lang: names for lang, names in serving(_trained(used)).items() if lang in languages and names}
+    if not answering:
+        raise ConfigError(f"the run trained no head that answers for {', '.join(languages)}", file=str(run))
+    columns = sorted({column for names in answering.values() for name in names for column in HEADS[name].columns})
+    network = build(run, attn_implementation="eager").eval()
+    tokenizer = open_tokenizer(run, max_tokens=MAX_TOKENS)
     out.mkdir(parents=True, exist_ok=True)
-    export_onnx(network, out / "model.onnx")
-    tokenizer = open_tokenizer(run)
-    encoded = encode(tokenizer, parts.dev)
+    with tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / MODEL
+        export_onnx(Served(network, columns), exact)
+        quantize_file(exact, out / MODEL)
+        parities = _parities(network, tokenizer, used.dev, columns, variants.open_variants(out, exact))
+    variants.refuse_poor(parities)
+    session = open_session(out / MODEL, device="cpu")
+    chunks = encode(tokenizer, [each.text for each in used.dev])
+    logits = _widened(variants.session_logits(session, chunks, pad=pad_token(tokenizer)), columns)
     tokenizer.no_truncation()
-    tokenizer.save(str(out / "tokenizer.json"), pretty=False)
-    session = open_session(out / "model.onnx", device="cpu")
-    measured = parity(session, network, encoded)
-    _refuse_poor(measured)
-    logits = dict(zip(TASKS, session_logits(session, [each.ids for each in encoded]), strict=True))
-    manifest = _manifest(out, recipe, now=now, temperatures=_temperatures(parts.dev, logits))
-    manifest = msgspec.structs.replace(manifest, data=data_sources(data, (*parts.train, *parts.dev)))
+    tokenizer.save(str(out / TOKENIZER), pretty=False)
+    heads = served_heads(answering, columns, _temperatures(used.dev, logits))
+    sources = data_sources(data, (*used.train, *used.dev))
+    config = {
+        "languages": list(answering),
+        "max_tokens": MAX_TOKENS,
+        "heads": msgspec.to_builtins(heads),
+        "encoder": shape(network),
+    }
+    manifest = _manifest(out, sources, config, now=now)
     write_manifest(out, manifest)
-    findings = _findings(load(out), parts, logits, measured)
-    manifest = msgspec.structs.replace(manifest, metrics=_metrics(findings))
-    (out / "CARD.md").write_text(card(manifest, recipe, findings), encoding="utf-8")
+    found = evaluate(out, parts, out, parity=parities)
+    manifest = msgspec.structs.replace(manifest, metrics=metrics(found, parities))
+    (out / CARD).write_text(card(manifest, recipe, found, parity=parities, limits=_limits(answering)), encoding="utf-8")
     write_manifest(out, manifest)
-    return load(out).manifest
+    return load(out).manifest, found
 
 
-def crown(out: Path) -> None:
-    """Let the model in `out` serve its task, leaving the other tasks' champions as they are."""
-    path = out.parent.parent / CHAMPIONS
-    champions = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
-    champions[load(out).manifest.task] = f"{out.parent.name}/{out.name}"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(dict(sorted(champions.items()))), indent=2) + b"\n")
-
-
-def score_dev(artifact: Artifact, dev: Sequence[Example]) -> dict[Task, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """The labels that serving gives the development part, for each task."""
+def evaluate(
+    folder: Path, parts: Split, out: Path, *, parity: Sequence[Parity] | None = None, show_texts: bool = False
+) -> list[Figures]:
+    """The figures of a model folder on the development part of every set that it serves; their report is written to `out`."""
+    artifact = load(folder)
     scorer = TextScorer.open(artifact, device="cpu")
-    found = {}
-    for task in TASKS:
-        texts = [example.text for example in of_task(dev, task)]
-        found[task] = predicted_labels(scorer.score(texts, ["en"] * len(texts)), task)
+    languages = artifact.manifest.config["languages"]
+    dev = [each for each in parts.dev if each.lang in languages]
+    rows = judge(scorer.score, dev, baselines(parts.train, dev))
+    return write_report(rows, out, title=artifact.manifest.reference, parity=parity, show_texts=show_texts)
+
+
+def served_heads(answering: Mapping[str, Sequence[str]], columns: Sequence[int], temperatures: Mapping[str, float]) -> list[Head]:
+    """The manifest's heads over the columns that were exported, each for the languages that it answers.
+
+    >>> served_heads({"en": ("sentiment.en",)}, [0, 1, 2], {"sentiment.en": 1.5})[0].columns
+    (0, 1, 2)
+    """
+    place = {column: at for at, column in enumerate(columns)}
+    found = []
+    for name in dict.fromkeys(name for names in answering.values() for name in names):
+        head = HEADS[name]
+        found.append(
+            Head(
+                task=head.task,
+                languages=tuple(lang for lang, names in answering.items() if name in names),
+                labels=head.labels,
+                columns=tuple(place[column] for column in head.columns),
+                temperature=temperatures.get(name, temperatures.get("topic.en", 1.0)),
+                also=ALSO if head.task == "topic" else None,
+            )
+        )
     return found
 
 
-def _refuse_poor(measured: Parity) -> None:
-    if measured.same_label < _LEAST_SAME_LABEL or measured.max_change_by_batch > _MOST_CHANGE_BY_BATCH:
-        raise ConfigError(
-            f"the exported model strays too far from the trained one: {measured}; train longer, or keep float weights"
-        )
+def metrics(found: Sequence[Figures], parities: Sequence[Parity]) -> dict[str, float]:
+    """What the manifest says of the model: F1, accuracy and calibration error by set and language, and the default's parity."""
+    named: dict[str, float] = {}
+    for each in found:
+        prefix = f"dev.{each.name.replace(' ', '.')}"
+        f1 = each.f1_name.replace("-", "_").lower()
+        named |= {f"{prefix}.{f1}": each.f1.model.value, f"{prefix}.accuracy": each.accuracy.model.value}
+        if each.gap is not None:
+            named[f"{prefix}.calibration_error"] = each.gap
+    shipped = next(each for each in parities if each.variant == variants.DEFAULT)
+    named |= {"parity.same_label": shipped.same_label, "parity.macro_f1_loss": shipped.macro_f1_loss}
+    named["parity.max_change_by_batch"] = shipped.max_change_by_batch
+    return {name: round(value, 9) for name, value in named.items()}
 
 
-def _temperatures(dev: Sequence[Example], logits: Mapping[Task, Logits]) -> dict[str, float]:
-    return {task: fit_temperature(_rows(dev, logits[task], task), labels(of_task(dev, task))) for task in TASKS}
+def _trained(used: Split) -> set[str]:
+    return {target.head for example in used.train for target in example.targets}
 
 
-def _rows(dev: Sequence[Example], table: Logits, task: Task) -> Logits:
-    """The rows of the task's own examples."""
-    return table[[example.task == task for example in dev]]
+def _parities(
+    network: Network, tokenizer: Tokenizer, dev: Sequence[Example], columns: Sequence[int], opened: dict[str, Any]
+) -> list[Parity]:
+    texts = [each.text for each in dev]
+    theirs = torch_logits(network, tokenizer, texts)[:, list(columns)]
+    place = {column: at for at, column in enumerate(columns)}
+    asked: dict[str, list[int]] = {}
+    for row, example in enumerate(dev):
+        asked.setdefault(example.targets[0].head, []).append(row)
+    questions = [(rows, [place[column] for column in HEADS[name].columns]) for name, rows in asked.items()]
+    return variants.measure(
+        opened,
+        encode(tokenizer, texts),
+        theirs,
+        questions,
+        pad=pad_token(tokenizer),
+        figure=lambda logits: dev_figure(dev, _widened(logits, columns)),
+    )
 
 
-def _manifest(out: Path, recipe: Recipe, *, now: datetime, temperatures: dict[str, float]) -> Manifest:
+def _widened(logits: Logits, columns: Sequence[int]) -> Logits:
+    """The logits in the places that they have in the network's output; 0 in those that are not served."""
+    wide: Logits = np.zeros((len(logits), COLUMNS))
+    wide[:, list(columns)] = logits
+    return wide
+
+
+def _temperatures(dev: Sequence[Example], logits: Logits) -> dict[str, float]:
+    """The temperature of each head that the development part asks; of several true labels each counts as a text of its own."""
+    rows: dict[str, list[tuple[int, int]]] = {}
+    for row, example in enumerate(dev):
+        for target in example.targets:
+            if not target.one_of:
+                rows.setdefault(target.head, []).extend((row, label) for label in target.labels)
+    found = {}
+    for name, known in rows.items():
+        table = logits[[row for row, _ in known]][:, list(HEADS[name].columns)]
+        found[name] = fit_temperature(table, np.array([label for _, label in known]))
+    return found
+
+
+def shape(network: Network) -> dict[str, int]:
+    """The encoder's sizes, for the reader of a manifest."""
+    config = network.encoder.config
+    return {
+        "layers": config.num_hidden_layers,
+        "width": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "inner": config.intermediate_size,
+        "vocabulary": config.vocab_size,
+    }
+
+
+def _manifest(out: Path, sources: tuple[DataSource, ...], config: dict[str, Any], *, now: datetime) -> Manifest:
+    licence: Licence = "Apache-2.0" if all(each.licence == "MIT" for each in sources) else "research-use"
     return Manifest(
         name=out.parent.name,
         version=out.name,
         task="text",
         created=rfc3339(now),
-        licence="Apache-2.0",
+        licence=licence,
         opset=OPSET,
-        files={"model.onnx": "", "tokenizer.json": ""},
-        data=(),
+        files={MODEL: "", TOKENIZER: ""},
+        data=sources,
         metrics={},
-        config={
-            "languages": ["en"],
-            "labels": {task: list(names) for task, names in LABELS.items()},
-            "temperature": temperatures,
-            "max_tokens": MAX_TOKENS,
-            "seed": recipe.seed,
-        },
+        config=config,
     )
 
 
-def _findings(artifact: Artifact, parts: Split, logits: Mapping[Task, Logits], measured: Parity) -> Findings:
-    temperatures = artifact.manifest.config["temperature"]
-    calibration: dict[str, tuple[float, float]] = {}
-    for task in TASKS:
-        rows, truth = _rows(parts.dev, logits[task], task), labels(of_task(parts.dev, task))
-        before, after = (calibration_error(np.exp(log_softmax(rows / each)), truth) for each in (1.0, temperatures[task]))
-        calibration[task] = (before, after)
-    return Findings(
-        model=by_group(parts.dev, score_dev(artifact, parts.dev)),
-        baseline=by_group(parts.dev, baseline_labels(parts)),
-        calibration=calibration,
-        parity=measured,
+def _limits(answering: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the heads that serve a language owe to another."""
+    carried = [lang for lang, names in answering.items() if names[0] != f"sentiment.{lang}"]
+    found = (
+        [f"No set taught it the sentiment of texts in {', '.join(carried)}: the encoder carries it over from English."]
+        if carried
+        else []
     )
-
-
-def _metrics(findings: Findings) -> dict[str, float]:
-    metrics: dict[str, float] = dict(asdict(findings.parity))
-    for task in TASKS:
-        for prefix, groups in (("dev", findings.model), ("baseline_dev", findings.baseline)):
-            figure = groups[task]
-            metrics[f"{prefix}_{task}_accuracy"] = figure.accuracy.value
-            metrics[f"{prefix}_{task}_macro_f1"] = figure.macro_f1.value
-            metrics[f"{prefix}_{task}_macro_f1_low"] = figure.macro_f1.low
-            metrics[f"{prefix}_{task}_macro_f1_high"] = figure.macro_f1.high
-        metrics[f"dev_{task}_calibration_error"] = findings.calibration[task][1]
-    return {name: round(value, 9) for name, value in metrics.items()}
+    if "es" in answering and len(answering["es"]) > 1:
+        found.append("No set taught it topics in es: the encoder carries them over; they were not measured.")
+    return found

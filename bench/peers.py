@@ -1,0 +1,105 @@
+"""What else scores texts with a BERT encoder on a CPU, each on one thread: Hugging Face pipelines, torch, OpenVINO, ONNX Runtime.
+
+All read the same tokenizer and have encoders of the same shape, with random weights.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import openvino
+import torch
+import transformers
+from tokenizers import Tokenizer
+
+from bench.encoder import Shape, write_float
+from models.text.batching import plan
+
+MAX_TOKENS = 128
+REFERENCE = "Hugging Face pipeline, one by one"
+_LABELS = 3
+_TRUNCATION = {"truncation": True, "max_length": MAX_TOKENS}
+_PAD_TOKENS = ("[PAD]", "<pad>")
+
+Ids = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+Scorer = Callable[[Sequence[str]], Sequence[Any]]
+"""Texts → what it finds of each, in their order."""
+Run = Callable[[Ids, Ids], np.ndarray[Any, np.dtype[np.float32]]]
+"""(batch, length) token ids and mask → logits (batch, labels)."""
+
+
+def open_tokenizer(path: Path) -> Any:
+    """The tokenizer as Hugging Face's pipelines take it; it pads to no fixed length."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    pad = next(token for token in _PAD_TOKENS if tokenizer.token_to_id(token) is not None)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad)
+
+
+def peers(shape: Shape, tokenizer: Any, folder: Path) -> dict[str, Scorer]:
+    """Every peer by its name; `folder` keeps the ONNX file that two of them read."""
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    network = transformers.BertForSequenceClassification(shape.config(num_labels=_LABELS)).eval()
+    path = folder / "peers.onnx"
+    write_float(shape, path, columns=_LABELS)
+    on_openvino = batched(tokenizer, open_openvino(path))
+    return {
+        REFERENCE: one_by_one(pipeline(network, tokenizer, batch_size=1)),
+        "Hugging Face pipeline, batch_size=32": pipeline(network, tokenizer, batch_size=32),
+        "torch float32, by length": batched(tokenizer, open_torch(network)),
+        "OpenVINO float32, one by one": one_by_one(on_openvino),
+        "OpenVINO float32, by length": on_openvino,
+        "ONNX Runtime float32, by length": batched(tokenizer, open_onnxruntime(path)),
+    }
+
+
+def pipeline(network: Any, tokenizer: Any, *, batch_size: int) -> Scorer:
+    """`pipeline("text-classification")` as its documentation calls it."""
+    classify = transformers.pipeline("text-classification", model=network, tokenizer=tokenizer, device="cpu")
+    return lambda texts: list(classify(list(texts), batch_size=batch_size, **_TRUNCATION))
+
+
+def one_by_one(scorer: Scorer) -> Scorer:
+    """The scorer, called for each text."""
+    return lambda texts: [scorer([text])[0] for text in texts]
+
+
+def batched(tokenizer: Any, run: Run) -> Scorer:
+    """The scorer of a model that runs batches planned as ours are: of up to 8 texts and 512 tokens, by length."""
+
+    def score(texts: Sequence[str]) -> Sequence[Any]:
+        found = np.empty(len(texts), np.int64)
+        for batch in plan(tokenizer(list(texts), **_TRUNCATION)["input_ids"], pad=tokenizer.pad_token_id):
+            found[batch.rows] = run(batch.input_ids, batch.attention_mask).argmax(axis=1)
+        return list(found)
+
+    return score
+
+
+def open_torch(network: Any) -> Run:
+    """Torch in its inference mode."""
+
+    def run(input_ids: Ids, attention_mask: Ids) -> Any:
+        with torch.inference_mode():
+            return network(torch.from_numpy(input_ids), torch.from_numpy(attention_mask)).logits.numpy()
+
+    return run
+
+
+def open_openvino(path: Path) -> Run:
+    """OpenVINO on one thread, in float32 even where the CPU has bfloat16."""
+    options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    return lambda input_ids, attention_mask: compiled({"input_ids": input_ids, "attention_mask": attention_mask})[0]
+
+
+def open_onnxruntime(path: Path) -> Run:
+    """ONNX Runtime as it is by default, but on one thread."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda input_ids, attention_mask: session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]

@@ -1,0 +1,89 @@
+"""The decisions that logits stand for, and the one figure by which each set is judged."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from models.training.text.batches import encode, padded
+from models.training.text.heads import HEADS
+from models.training.text.measure import Logits, macro_f1, micro_f1, softmax
+from models.training.text.network import pad_token
+from models.training.text.sets import Example, Target
+
+ALSO = 0.3  # a topic is listed beside the first from this probability on: two equal ones have .5 each
+_ROWS = 32
+
+Flags = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
+
+
+def torch_logits(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> Logits:
+    """The network's logits: (texts, COLUMNS)."""
+    chunks = encode(tokenizer, texts)
+    order = np.argsort([-len(chunk) for chunk in chunks])
+    device = next(network.parameters()).device
+    training = network.training
+    network.eval()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(order), _ROWS):
+            ids, mask = padded([chunks[at] for at in order[start : start + _ROWS]], pad_id=pad_token(tokenizer))
+            found.append(network(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy())
+    network.train(training)
+    result: Logits = np.concatenate(found)[np.argsort(order)].astype(np.float64)
+    return result
+
+
+def flags(targets: Sequence[Target], head: str) -> Flags:
+    """Targets as flags: (texts, labels)."""
+    found = np.zeros((len(targets), len(HEADS[head].labels)), dtype=np.bool_)
+    for row, target in enumerate(targets):
+        found[row, list(target.labels)] = True
+    return found
+
+
+def decide(logits: Logits, head: str, *, temperature: float = 1.0) -> Flags:
+    """The labels a head gives: (texts, labels): the most probable, and for topics the others whose probability is at least ALSO."""
+    probabilities = softmax(logits[:, list(HEADS[head].columns)] / temperature)
+    found: Flags = probabilities == probabilities.max(axis=1, keepdims=True)
+    return found | (probabilities >= ALSO) if HEADS[head].task == "topic" else found
+
+
+def set_score(dev: Sequence[Example], logits: Logits) -> float:
+    """The figure of one set: macro-F1 of its labels; for several labels a text micro-F1 over all of them; for known negatives theirs."""
+    first = dev[0].targets[0]
+    if dev[0].source == "finnl":
+        names = ("topic.zh", "region.zh")
+        rows = [{target.head: target for target in example.targets} for example in dev]
+        truth = np.hstack([flags([row.get(name, Target(name, ())) for row in rows], name) for name in names])
+        return micro_f1(truth, np.hstack([decide(logits, name) for name in names]))
+    columns = list(HEADS[first.head].columns)
+    guesses = logits[:, columns].argmax(1)
+    if dev[0].source == "finnsp":
+        negative = np.array([not example.targets[0].one_of for example in dev])
+        return macro_f1(negative.astype(np.int64), (guesses == 0).astype(np.int64))
+    return macro_f1(np.array([example.targets[0].labels[0] for example in dev]), guesses)
+
+
+def dev_scores(network: Any, tokenizer: Tokenizer, dev: Sequence[Example]) -> dict[str, float]:
+    """The figure of each set in the development part."""
+    return set_scores(dev, torch_logits(network, tokenizer, [example.text for example in dev]))
+
+
+def set_scores(dev: Sequence[Example], logits: Logits) -> dict[str, float]:
+    """The same of given logits: (texts, COLUMNS)."""
+    sources = np.array([example.source for example in dev])
+    found = {}
+    for source in dict.fromkeys(sources.tolist()):
+        rows = np.flatnonzero(sources == source).tolist()
+        found[source] = set_score([dev[row] for row in rows], logits[rows])
+    return found
+
+
+def dev_figure(dev: Sequence[Example], logits: Logits) -> float:
+    """The mean of the sets' figures, each counting by its texts."""
+    counts = Counter(example.source for example in dev)
+    return sum(score * counts[source] for source, score in set_scores(dev, logits).items()) / len(dev)
