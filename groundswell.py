@@ -395,6 +395,14 @@ def models_train_text(
     train_text(recipe, data, out, base=base, resume=resume, project=wandb)
 
 
+@models_app.command("sets")
+def models_sets(data: SetsOption) -> None:
+    """The labelled sets, the copies and near copies in them, and how the leak-free split divides them."""
+    from commands.training import print_sets
+
+    print_sets(data)
+
+
 @evaluate_app.command("text")
 def models_evaluate_text(
     name: ModelArgument,

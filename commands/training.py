@@ -1,7 +1,7 @@
 """`groundswell models train|evaluate|export|import`: needs the `train` extra."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,16 @@ def train_text(recipe: str, data: Path, out: Path, **options: Any) -> None:
     from models.training.text.train import Job, train
 
     train(Job(recipe, data, out, **options))
+
+
+def print_sets(data: Path) -> None:
+    """The labelled sets, their repeats, and how the leak-free split divides them."""
+    _need_training()
+    from models.training.text.sets import SETS, read_sets
+    from models.training.text.split import inventory
+
+    header = ("set", "licence", "rows", "copies", "near copies", "train", "development")
+    print_table(header, [tuple(map(str, astuple(each))) for each in inventory(read_sets(data, SETS))])
 
 
 def export_text(models: Path, run: Path, reference: str, data: Path, *, languages: Sequence[str]) -> None:

@@ -19,12 +19,13 @@ from models.training.text.baseline import baselines, predict  # noqa: E402
 from models.training.text.card import card  # noqa: E402
 from models.training.text.evaluate import TASKS, Judged, Key, Labels, Task, judge  # noqa: E402
 from models.training.text.heads import HEADS  # noqa: E402
+from models.training.text.long_texts import articles, measure  # noqa: E402
 from models.training.text.measure import compare, exact_accuracy, flag_macro_f1  # noqa: E402
 from models.training.text.report import figures  # noqa: E402
 from models.training.text.report.figures import Figures  # noqa: E402
 from models.training.text.report.parity import Parity  # noqa: E402
 from models.training.text.report.sections import text_hash  # noqa: E402
-from models.training.text.report.write import write_report  # noqa: E402
+from models.training.text.report.write import Aside, write_report  # noqa: E402
 from models.training.text.sets import Example, Target  # noqa: E402
 
 HOSTILE = "<script>alert(1)</script> | **shares** fall"
@@ -143,13 +144,13 @@ def report_rows() -> list[Judged]:
 
 def test_the_report_is_the_same_bytes_for_the_same_rows(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_report(report_rows(), tmp_path / name, title="Text model", parity=[PARITY])
+        write_report(report_rows(), tmp_path / name, title="Text model", aside=Aside((PARITY,)))
     for page in ("report.html", "report.md"):
         assert (tmp_path / "a" / page).read_bytes() == (tmp_path / "b" / page).read_bytes()
 
 
 def test_hostile_texts_are_shown_and_do_not_run(tmp_path: Path) -> None:
-    write_report(report_rows(), tmp_path, title="A <b>title</b>", parity=[PARITY])
+    write_report(report_rows(), tmp_path, title="A <b>title</b>", aside=Aside((PARITY,)))
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "<b>" not in page
@@ -269,3 +270,29 @@ def test_a_free_licence_is_refused_for_data_without_one() -> None:
     claimed = msgspec.structs.replace(manifest("Apache-2.0", SENTFIN), data=(SENTFIN, FINFE))
     with pytest.raises(ConfigError, match="finfe state no licence: the manifest's licence must be research-use"):
         card(claimed, RECIPE, found(), parity=[PARITY], limits=[])
+
+
+def test_articles_carry_their_label_in_title_and_two_sentences() -> None:
+    dev = [Example(f"{SENTIMENTS[i % 3]} {i}", "sentfin", "en", (Target("sentiment.en", (i % 3,)),)) for i in range(90)]
+    made = articles(dev, lang="en", count=50)
+    for article in made:
+        label = SENTIMENTS[article.label]
+        assert article.title.startswith(label)
+        telling = sum(sentence.startswith(label) for sentence in article.sentences)
+        assert telling == (8 if label == "neutral" else 2)
+        assert article.text.startswith(f"{article.title}\n\n")
+
+    def score(texts: Sequence[str], langs: Sequence[str]) -> list[TextScore]:
+        """Reads the first word that is no `neutral`; an article has many, a title or a sentence one."""
+        found = []
+        for text in texts:
+            words = [word for word in text.split() if word in SENTIMENTS]
+            label = next((word for word in words if word != "neutral"), "neutral")
+            named = {each: float(each == label) for each in SENTIMENTS}
+            sentiment = msgspec.convert({"label": label, **named, "score": 0.0}, Sentiment)
+            found.append(TextScore("en", sentiment, None, None, None))
+        return found
+
+    figures = measure(score, made)
+    assert (figures["the rule"].value, figures["the title alone"].value) == (1.0, 1.0)
+    assert figures["the plain mean"].value < 0.5

@@ -16,7 +16,7 @@ from models.registry import DataSource, Licence, Manifest, load, write_manifest
 from models.runtime import open_session
 from models.text.config import Head
 from models.text.score import TextScorer
-from models.training.text import variants
+from models.training.text import long_texts, variants
 from models.training.text.baseline import baselines
 from models.training.text.batches import encode
 from models.training.text.card import card
@@ -29,7 +29,7 @@ from models.training.text.network import Network, build, open_tokenizer, pad_tok
 from models.training.text.onnx_export import OPSET, Served, export_onnx, quantize_file
 from models.training.text.report.figures import Figures
 from models.training.text.report.parity import Parity
-from models.training.text.report.write import write_report
+from models.training.text.report.write import Aside, write_report
 from models.training.text.sets import Example, data_sources
 from models.training.text.split import Split
 
@@ -84,16 +84,15 @@ def release(
     return load(out).manifest, found
 
 
-def evaluate(
-    folder: Path, parts: Split, out: Path, *, parity: Sequence[Parity] | None = None, show_texts: bool = False
-) -> list[Figures]:
+def evaluate(folder: Path, parts: Split, out: Path, *, parity: Sequence[Parity] = (), show_texts: bool = False) -> list[Figures]:
     """The figures of a model folder on the development part of every set that it serves; their report is written to `out`."""
     artifact = load(folder)
     scorer = TextScorer.open(artifact, device="cpu")
     languages = artifact.manifest.config["languages"]
     dev = [each for each in parts.dev if each.lang in languages]
     rows = judge(scorer.score, dev, baselines(parts.train, dev))
-    return write_report(rows, out, title=artifact.manifest.reference, parity=parity, show_texts=show_texts)
+    aside = Aside(tuple(parity), (long_texts.section(scorer.score, dev),))
+    return write_report(rows, out, title=artifact.manifest.reference, aside=aside, show_texts=show_texts)
 
 
 def served_heads(answering: Mapping[str, Sequence[str]], columns: Sequence[int], temperatures: Mapping[str, float]) -> list[Head]:

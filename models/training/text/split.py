@@ -7,9 +7,23 @@ from dataclasses import dataclass
 
 from models.text.normalize import duplicate_key
 from models.training.text.near_duplicates import groups
-from models.training.text.sets import Example
+from models.training.text.sets import SETS, Example
 
 DEV_PERCENT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What became of a set's rows: `copies` repeat another row of the set but for URLs, case and punctuation, or contradict one;
+    `near_copies` are nearly a text that is kept, of whatever set."""
+
+    name: str
+    licence: str
+    rows: int
+    copies: int
+    near_copies: int
+    train: int
+    dev: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +69,16 @@ def split(examples: Sequence[Example], *, seed: int = 0) -> Split:
         else:
             train.append(example)
     return Split(tuple(train), tuple(dev.values()))
+
+
+def inventory(examples: Sequence[Example], *, seed: int = 0) -> list[Inventory]:
+    """For each set what the split makes of it."""
+    kept = deduplicate(examples)
+    first = groups([example.text for example in kept])
+    parts = split(examples, seed=seed)
+    rows, unique, train, dev = (Counter(each.source for each in side) for side in (examples, kept, parts.train, parts.dev))
+    near = Counter(example.source for at, example in enumerate(kept) if first[at] != at)
+    return [
+        Inventory(name, SETS[name].licence, rows[name], rows[name] - unique[name], near[name], train[name], dev[name])
+        for name in rows
+    ]
