@@ -49,6 +49,8 @@ function Chips({ hit, filter }) {
   return html`
     ${hit.sentiment ? html`<${SentimentChip} sentiment=${hit.sentiment} filter=${filter} />` : html`<span class="chip chip-quiet" title=${hit.reason ?? ""}>no score</span>`}
     ${hit.topic && html`<button type="button" class="chip" title=${`topic, ${percent(hit.topic.score)} sure; click to filter`} onClick=${() => filter(clause("topic.label", hit.topic.label))}>${hit.topic.label}</button>`}
+    ${(hit.topic?.labels ?? []).filter((label) => label !== hit.topic.label).map((label) => html`<button type="button" class="chip" key=${label} title="also about this; click to filter"
+      onClick=${() => filter(clause("topic.labels", label))}>${label}</button>`)}
     ${[...named.values()].slice(0, 6).map((entity) => html`<button type="button" class="chip chip-entity" key=${entity.id} title=${`${entity.id}, named as “${entity.mention}”; click to filter`}
       onClick=${() => filter(clause("entities.id", entity.id))}>${entity.name}</button>`)}
     ${named.size > 6 && html`<span class="chip chip-quiet">+${named.size - 6}</span>`}`;
