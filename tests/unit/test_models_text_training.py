@@ -358,9 +358,9 @@ def test_a_recipe_with_a_slip_names_its_field(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("kind: finetune\nbase: e5\nsets: {surge: 1}\nepoch: 3\n")
     with pytest.raises(ConfigError, match="epoch"):
         read_recipe(str(tmp_path / "a.yaml"))
-    with pytest.raises(ConfigError, match=r"bundled ones are .*permissive"):
+    with pytest.raises(ConfigError, match=r"bundled ones are .*multilingual"):
         read_recipe("none")
-    assert isinstance(read_recipe("permissive"), Finetuning)
+    assert isinstance(read_recipe("english"), Finetuning)
 
 
 def test_the_bootstrap_interval_holds_the_figure() -> None:

@@ -22,6 +22,7 @@ _BASES = {
     "minilm": "all-MiniLM-L6-v2 of the Sentence Transformers team (Apache-2.0)",
     "e5": "multilingual-e5-small of Microsoft (MIT), its vocabulary cut to the pieces that the languages need",
     "BAAI/bge-small-en-v1.5": "bge-small-en-v1.5 of BAAI (MIT)",
+    "BAAI/bge-small-zh-v1.5": "bge-small-zh-v1.5 of BAAI (MIT)",
 }
 _ORIGINS = {
     "twitter_sentiment": "zeroshot/twitter-financial-news-sentiment, tweets of 2019-11 to 2020-03",

@@ -9,14 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch.nn.functional import kl_div, log_softmax, softmax
 from transformers import BertConfig, BertModel
 
 from models.text import language
 from models.training.text.batches import encode, padded, plan
 from models.training.text.finetune import rates
-from models.training.text.heads import HEADS, LANGUAGES, serving
+from models.training.text.heads import COLUMNS, HEADS, LANGUAGES, serving
 from models.training.text.judge import dev_scores, torch_logits
 from models.training.text.loop import Loop
 from models.training.text.measure import Logits
@@ -24,7 +23,6 @@ from models.training.text.network import Network, build, open_tokenizer, pad_tok
 from models.training.text.recipe import Distillation
 from models.training.text.sets import Example
 
-_TEACHER = "teacher.npy"
 _TEACHER_ROWS = 4096  # texts between two savings of the teacher's answers
 
 
@@ -68,34 +66,47 @@ def student_of(teacher: Network, recipe: Distillation) -> Network:
     return student
 
 
-def teacher_logits(teacher: Network, tokenizer: Tokenizer, texts: Sequence[Text], out: Path) -> Logits:
-    """The teacher's logits: (texts, COLUMNS), kept in `out` as they are made, so that a killed run goes on."""
+def teacher_logits(run: Path, texts: Sequence[str], kept: Path, *, max_tokens: int) -> Logits:
+    """A finished run's logits: (texts, COLUMNS), kept in files that start with `kept` as they are made, so that a killed run goes on."""
+    teacher, tokenizer = build(run).eval(), open_tokenizer(run, max_tokens=max_tokens)
     parts = []
     for start in range(0, len(texts), _TEACHER_ROWS):
-        path = out / f"{start}-{_TEACHER}"
+        path = kept.with_name(f"{kept.name}-{start}.npy")
         if not path.is_file():
-            found = torch_logits(teacher, tokenizer, [each.text for each in texts[start : start + _TEACHER_ROWS]])
+            found = torch_logits(teacher, tokenizer, texts[start : start + _TEACHER_ROWS])
             partial = path.with_suffix(".partial")
             with partial.open("wb") as stream:
                 np.save(stream, found.astype(np.float32))
             partial.rename(path)
-            print(f"teacher: {start + len(found)} of {len(texts)} texts", flush=True)
+            print(f"{kept.name}: {start + len(found)} of {len(texts)} texts", flush=True)
         parts.append(np.load(path))
     result: Logits = np.concatenate(parts)
     return result
 
 
+def answers_of(run: Path, texts: Sequence[Text], out: Path, recipe: Distillation) -> Any:
+    """What the teacher of each text's language says of it: (texts, COLUMNS)."""
+    answers = np.empty((len(texts), COLUMNS), np.float32)
+    for lang in LANGUAGES:
+        rows = [at for at, each in enumerate(texts) if each.lang == lang]
+        teacher = Path(recipe.teachers.get(lang, run))
+        if rows:
+            answers[rows] = teacher_logits(
+                teacher, [texts[at].text for at in rows], out / f"teacher-{lang}", max_tokens=recipe.max_tokens
+            )
+    return torch.from_numpy(answers)
+
+
 def distil(
     run: Path, texts: Sequence[Text], dev: Sequence[Example], out: Path, *, recipe: Distillation, resume: bool = False
 ) -> Network:
-    """The student of the finished run in `run`; `out` is then as `finetune` leaves it."""
+    """The student of the recipe's teachers and the finished run in `run`; `out` is then as `finetune` leaves it."""
     out.mkdir(parents=True, exist_ok=True)
     recipe = msgspec.structs.replace(recipe, data=hashlib.sha256(msgspec.json.encode(texts)).hexdigest())
     torch.manual_seed(recipe.seed)
     tokenizer = open_tokenizer(run, max_tokens=recipe.max_tokens)
-    teacher = build(run).eval()
-    answers = torch.from_numpy(teacher_logits(teacher, tokenizer, texts, out))
-    student = student_of(teacher, recipe)
+    answers = answers_of(run, texts, out, recipe)
+    student = student_of(build(run), recipe)
     chunks = encode(tokenizer, [each.text for each in texts])
     lengths = [len(each) for each in chunks]
     epochs = [

@@ -59,11 +59,13 @@ class Pretraining(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Distillation(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="distil"):
     """A small encoder that learns a teacher's soft labels on the labelled sets' training part and the streams.
 
-    `base` is a finished run, the teacher. The student has `layers` of `width`, and starts from the teacher's word embeddings, projected.
+    `base` is a finished run, from which the student has its tokenizer and, projected, its word embeddings. `teachers` are finished
+    runs by language; `base` teaches the others. The student has `layers` of `width`.
     """
 
     sets: tuple[str, ...]
     streams: tuple[str, ...]
+    teachers: dict[str, str] = {}
     layers: int = 4
     width: int = 256
     heads: int = 4

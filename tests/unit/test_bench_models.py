@@ -1,0 +1,54 @@
+"""The comparison of the text models with others, on an encoder with a vocabulary of a few words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import ModelError
+from models.registry import Artifact, load
+from tests.unit.text_artifacts import SENTIMENT, config, head, write_text_model
+
+pytest.importorskip("openvino", reason="needs the bench extra")
+pytest.importorskip("torch", reason="needs the train extra")
+
+from bench.encoder import shape_of, write_student
+from bench.models import BARS, compare
+from bench.peers import REFERENCE, Ids, batched, open_tokenizer
+
+WORDS = dict.fromkeys(("profit", "loss", "shares", "the", "of", "to", "in"), (0.0, 0.0, 0.0))
+
+
+def word_model(root: Path, **more: object) -> Artifact:
+    return load(write_text_model(root, "words/1", config(head("sentiment", ["en"], SENTIMENT), **more), WORDS))
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    shape = {"layers": 2, "width": 64, "heads": 2, "inner": 128, "vocabulary": 4 + len(WORDS)}
+    teacher = word_model(tmp_path_factory.mktemp("models"), encoder=shape)
+    return write_student(teacher, tmp_path_factory.mktemp("student"))
+
+
+def test_every_contender_is_measured_on_headlines_and_posts(student: Artifact, tmp_path: Path) -> None:
+    found = compare(student, student, lang="en", rounds=1, folder=tmp_path)
+    headlines, posts = found.samples
+    assert headlines.mean_tokens < posts.mean_tokens
+    for sample in found.samples:
+        assert [speed.ratio for speed in sample.speeds if speed.contender == REFERENCE] == [1.0]
+        assert len(sample.speeds) == 10
+        assert all(speed.least <= speed.ratio <= speed.most and speed.texts_per_cpu_s > 0 for speed in sample.speeds)
+    assert [bar.name for bar in found.bars] == list(BARS)
+
+
+def test_answers_of_batches_come_in_the_order_of_the_texts(student: Artifact) -> None:
+    def words_modulo_three(_: Ids, attention_mask: Ids) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        return np.eye(3, dtype=np.float32)[attention_mask.sum(axis=1) % 3]
+
+    scorer = batched(open_tokenizer(student.path("tokenizer.json")), words_modulo_three)
+    assert scorer(["loss " * count for count in range(1, 21)]) == [count % 3 for count in range(1, 21)]
+
+
+def test_a_model_that_states_no_shape_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="words/1: manifest config: encoder.* name another with --model"):
+        shape_of(word_model(tmp_path))
