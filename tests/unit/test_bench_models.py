@@ -1,6 +1,7 @@
 """The comparison of the text models with others, on an encoder with a vocabulary of a few words."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from bench.peers import REFERENCE, Ids, batched, open_tokenizer
 WORDS = dict.fromkeys(("profit", "loss", "shares", "the", "of", "to", "in"), (0.0, 0.0, 0.0))
 
 
-def word_model(root: Path, **more: object) -> Artifact:
+def word_model(root: Path, **more: Any) -> Artifact:
     return load(write_text_model(root, "words/1", config(head("sentiment", ["en"], SENTIMENT), **more), WORDS))
 
 
@@ -42,13 +43,14 @@ def test_every_contender_is_measured_on_headlines_and_posts(student: Artifact, t
 
 
 def test_answers_of_batches_come_in_the_order_of_the_texts(student: Artifact) -> None:
-    def words_modulo_three(_: Ids, attention_mask: Ids) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-        return np.eye(3, dtype=np.float32)[attention_mask.sum(axis=1) % 3]
+    def words_modulo_three(_: Ids, attention_mask: Ids) -> np.ndarray[Any, np.dtype[np.float32]]:
+        logits: np.ndarray[Any, np.dtype[np.float32]] = np.eye(3, dtype=np.float32)[attention_mask.sum(axis=1) % 3]
+        return logits
 
     scorer = batched(open_tokenizer(student.path("tokenizer.json")), words_modulo_three)
     assert scorer(["loss " * count for count in range(1, 21)]) == [count % 3 for count in range(1, 21)]
 
 
 def test_a_model_that_states_no_shape_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="words/1: manifest config: encoder.* name another with --model"):
+    with pytest.raises(ModelError, match=r"words/1: manifest config: encoder.* name another with --model"):
         shape_of(word_model(tmp_path))

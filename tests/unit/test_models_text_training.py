@@ -184,7 +184,7 @@ def test_a_student_learns_its_teachers_answers(run: Path, tmp_path: Path) -> Non
         base="",
         sets=("surge",),
         streams=(),
-        epochs=4,
+        epochs=10,
         layers=1,
         width=16,
         heads=2,
