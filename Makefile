@@ -5,7 +5,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 SOURCES := conftest.py groundswell.py alerts bench commands core models samples search streams tests web
 ARGS   ?=
 
-.PHONY: run test test-training check format live bench lock clean
+.PHONY: run test test-training check format live bench bench-models lock clean
 
 run: $(VENV)/.run           ## the whole product on the embedded tier, replaying the samples; ARGS is passed on
 	$(VENV)/bin/groundswell run $(ARGS)
@@ -34,6 +34,9 @@ live: $(VENV)/.dev          ## only the tests on a real Kafka
 bench: $(VENV)/.dev         ## throughput of the worker against the bare models
 	$(PYTHON) -m bench.throughput $(ARGS)
 
+bench-models: $(VENV)/.train  ## the text models against the Hugging Face pipeline, torch and OpenVINO
+	$(PYTHON) -m bench.models $(ARGS)
+
 # A virtual environment from the lock files: with uv where it is, else with pip.
 $(VENV)/.%: locks/%.txt pyproject.toml
 ifdef UV
@@ -51,7 +54,7 @@ lock:                       ## make the lock files anew
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu pyproject.toml -o locks/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev pyproject.toml -o locks/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra gpu --extra dev pyproject.toml -o locks/gpu.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev --extra train pyproject.toml -o locks/train.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev --extra train --extra bench pyproject.toml -o locks/train.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """Encoders with random weights in the shape of a served one: how fast a model runs does not depend on what it has learned."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def shape_of(artifact: Artifact) -> Shape:
 
 def write_float(shape: Shape, path: Path, *, columns: int) -> None:
     """Write an encoder of that shape with one linear layer over the mean of its tokens as ONNX in float32."""
-    export_onnx(Served(Network(BertModel(shape.config(), add_pooling_layer=False)), range(columns)), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what the tracer takes for constant: it is, here
+        export_onnx(Served(Network(BertModel(shape.config(), add_pooling_layer=False)), range(columns)), path)
 
 
 def write_student(teacher: Artifact, folder: Path) -> Artifact:
@@ -57,6 +60,12 @@ def write_student(teacher: Artifact, folder: Path) -> Artifact:
     write_float(shape, folder / "float.onnx", columns=read_config(teacher).columns)
     quantize_file(folder / "float.onnx", folder / GRAPH)
     (folder / TOKENIZER).write_bytes(teacher.path(TOKENIZER).read_bytes())
-    files = {GRAPH: "", TOKENIZER: ""}
-    write_manifest(folder, msgspec.structs.replace(teacher.manifest, name="student-random-weights", version="0", files=files))
+    manifest = msgspec.structs.replace(
+        teacher.manifest,
+        name="random-weights",
+        version="0",
+        files={GRAPH: "", TOKENIZER: ""},
+        config=teacher.manifest.config | {"encoder": msgspec.structs.asdict(shape)},
+    )
+    write_manifest(folder, manifest)
     return load(folder)

@@ -15,10 +15,10 @@ import transformers
 from tokenizers import Tokenizer
 
 from bench.encoder import Shape, write_float
-from models.text.batching import plan
 
 MAX_TOKENS = 128
 REFERENCE = "Hugging Face pipeline, one by one"
+_BATCH = 8  # 64 took 30 % longer
 _LABELS = 3
 _TRUNCATION = {"truncation": True, "max_length": MAX_TOKENS}
 _PAD_TOKENS = ("[PAD]", "<pad>")
@@ -50,10 +50,10 @@ def peers(shape: Shape, tokenizer: Any, folder: Path) -> dict[str, Scorer]:
     return {
         REFERENCE: one_by_one(pipeline(network, tokenizer, batch_size=1)),
         "Hugging Face pipeline, batch_size=32": pipeline(network, tokenizer, batch_size=32),
-        "torch float32, by length": batched(tokenizer, open_torch(network)),
+        "torch float32, batches of 8": batched(tokenizer, open_torch(network)),
         "OpenVINO float32, one by one": one_by_one(on_openvino),
-        "OpenVINO float32, by length": on_openvino,
-        "ONNX Runtime float32, by length": batched(tokenizer, open_onnxruntime(path)),
+        "OpenVINO float32, batches of 8": on_openvino,
+        "ONNX Runtime float32, batches of 8": batched(tokenizer, open_onnxruntime(path)),
     }
 
 
@@ -69,12 +69,16 @@ def one_by_one(scorer: Scorer) -> Scorer:
 
 
 def batched(tokenizer: Any, run: Run) -> Scorer:
-    """The scorer of a model that runs batches planned as ours are: of up to 8 texts and 512 tokens, by length."""
+    """The scorer of a model that runs batches of 8 texts of like length."""
 
     def score(texts: Sequence[str]) -> Sequence[Any]:
-        found = np.empty(len(texts), np.int64)
-        for batch in plan(tokenizer(list(texts), **_TRUNCATION)["input_ids"], pad=tokenizer.pad_token_id):
-            found[batch.rows] = run(batch.input_ids, batch.attention_mask).argmax(axis=1)
+        ids = tokenizer(list(texts), **_TRUNCATION)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        found = np.empty(len(ids), np.int64)
+        for start in range(0, len(ids), _BATCH):
+            rows = order[start : start + _BATCH]
+            batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="np")
+            found[rows] = run(batch["input_ids"], batch["attention_mask"]).argmax(axis=1)
         return list(found)
 
     return score

@@ -49,12 +49,12 @@ def test_a_batch_of_many_kinds() -> None:
     batch = [
         received(news("Apple shares plunge as iPhone sales miss badly", desk="tech")),
         received(post, SOCIAL_RAW.name),
-        received(news("恒大集团否认破产重组")),
+        received(news("Die Evergrande-Gruppe (3333.HK) dementiert den Konkurs", lang="de")),
         received(b"\xff"),
         received(news("12345")),
     ]
     worked = work_texts(batch, scoring(), lambda: NOW)
-    first, second, chinese, digits = scored(worked)
+    first, second, german, digits = scored(worked)
     assert first.sentiment is not None
     assert first.topic is not None
     assert first.sentiment.label == "negative"
@@ -68,9 +68,9 @@ def test_a_batch_of_many_kinds() -> None:
     )
     assert [entity.id for entity in first.entities] == ["AAPL"]
     assert (second.kind, second.followers, second.extra, second.text) == ("social", 9, {"likes": 3}, post["text"])
-    assert (chinese.lang, chinese.sentiment, chinese.model) == ("zh", None, None)
-    assert chinese.reason == "no model for language 'zh'"
-    assert [entity.id for entity in chinese.entities] == ["3333.HK"]
+    assert (german.lang, german.sentiment, german.model) == ("de", None, None)
+    assert german.reason == "no model for language 'de'"
+    assert [entity.id for entity in german.entities] == ["3333.HK"]
     assert digits.sentiment is None
     assert [message.value for message, _ in worked.dead] == [b"\xff"]
 
