@@ -20,7 +20,6 @@ from models.text.config import Head, TextConfig, read_config
 
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
-OUTPUT = "logits"
 Logits = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -57,12 +56,14 @@ class TextScorer:
         config = read_config(artifact)
         tokenizer = Tokenizer.from_file(str(artifact.path(TOKENIZER)))
         session = open_session(artifact.path(GRAPH), device=device, mode=mode)
-        shape = session.outputs.get(OUTPUT)
-        if tuple(session.outputs) != (OUTPUT,) or shape is None or len(shape) != 2:
-            raise ModelError(f"{artifact.folder}: {GRAPH} needs one output, {OUTPUT} (batch, columns); export the model again")
-        if isinstance(shape[1], int) and shape[1] != config.columns:
+        shapes = [session.outputs.get(name, ()) for name in config.outputs]
+        if set(session.outputs) != set(config.outputs) or any(len(shape) != 2 for shape in shapes):
+            names = ", ".join(config.outputs)
+            raise ModelError(f"{artifact.folder}: {GRAPH} needs the outputs {names} (batch, columns); export the model again")
+        widths = [shape[1] for shape in shapes if isinstance(shape[1], int)]
+        if len(widths) == len(shapes) and sum(widths) != config.columns:
             raise ModelError(
-                f"{artifact.folder}: the heads read {config.columns} columns, but {GRAPH} has {shape[1]}; export the model again"
+                f"{artifact.folder}: the heads read {config.columns} columns, but {GRAPH} has {sum(widths)}; export the model again"
             )
         return cls(session, tokenizer, config, artifact.manifest, threads=threads)
 
@@ -107,8 +108,8 @@ class TextScorer:
         return table
 
     def _run(self, batch: Batch) -> Logits:
-        (logits,) = self._session.run({"input_ids": batch.input_ids, "attention_mask": batch.attention_mask})
-        return logits
+        feeds = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        return np.concatenate(self._session.run(feeds, self.config.outputs), axis=1)
 
     def _text_score(self, lang: str, chunked: Chunked, logits: Logits) -> TextScore:
         if not chunked.chunks:
