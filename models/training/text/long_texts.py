@@ -17,7 +17,7 @@ from models.training.text.sets import Example
 
 _NOTE = (
     "Articles put together from development texts: a title and eight sentences, of which the title and two have the article's label and "
-    "six are neutral. The rule, which `models/text/chunks.py` states: the title counts half, the other parts share the other half by "
+    "six are neutral. The rule, which models/text/chunks.py states: the title counts half, the other parts share the other half by "
     "their probability of not being neutral."
 )
 _ARTICLES = 300
