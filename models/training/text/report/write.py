@@ -59,4 +59,5 @@ def report_html(report: Report) -> str:
     )
     pages.tests["chart"] = lambda part: isinstance(part, Chart)
     pages.filters["drawn"] = Markup  # charts.py wrote it, out of numbers and escaped names
-    return pages.get_template("page.html.j2").render(report=report)
+    page: str = pages.get_template("page.html.j2").render(report=report)
+    return page
