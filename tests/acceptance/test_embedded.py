@@ -196,7 +196,7 @@ def test_two_runs_on_one_folder_are_refused(tmp_path: Path) -> None:
         (["search", "a:(b", "--data", "/tmp"], "^"),
         (["ingest", "transactions", "x.csv"], "needs --format"),
         (["worker", "--broker", "127.0.0.1:1"], "no Kafka broker answers"),
-        (["models", "show", "none/1"], "manifest.json is missing"),
+        (["models", "show", "none/1"], "no model 'none/1' in"),
     ],
 )
 def test_what_a_person_got_wrong_is_told_in_a_line(arguments: list[str], message: str) -> None:
