@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,12 +16,12 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("onnx", reason="needs the train extra")
 
 from models.runtime import open_session  # noqa: E402
-from models.training.text.batches import collate, encode, plan, share  # noqa: E402
+from models.training.text.batches import collate, encode, padded, plan, share  # noqa: E402
 from models.training.text.distil import Text, distil  # noqa: E402
-from models.training.text.finetune import finetune, head_loss  # noqa: E402
+from models.training.text.finetune import disagreement, finetune, head_loss  # noqa: E402
 from models.training.text.heads import COLUMNS, HEADS, serving  # noqa: E402
 from models.training.text.judge import decide, dev_scores, torch_logits  # noqa: E402
-from models.training.text.loop import CHECKPOINT, RECIPE, finished  # noqa: E402
+from models.training.text.loop import CHECKPOINT, RECIPE, finished, same_settings  # noqa: E402
 from models.training.text.measure import bootstrap, macro_f1  # noqa: E402
 from models.training.text.near_duplicates import groups, shared  # noqa: E402
 from models.training.text.network import HEAD, build, open_tokenizer  # noqa: E402
@@ -227,6 +228,30 @@ def test_a_loss_of_several_truths_of_one_of_several_and_of_one() -> None:
     found = head_loss(logits, answers, smoothing=0.0)
     expected = [-log_p[0], -(log_p[0] + log_p[1]) / 2, -torch.log(log_p[1].exp() + log_p[2].exp())]
     assert torch.allclose(found, torch.stack(expected))
+
+
+def test_two_passes_are_asked_to_agree(base: Path, tmp_path: Path) -> None:
+    one, other = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    p = torch.softmax(one[0], 0)
+    assert torch.allclose(disagreement(one, other), torch.stack([(p[0] - p[1]) * 1.0, p[0] * 0]))
+    apart = []
+    for consistency in (0.0, 20.0):
+        recipe = msgspec.structs.replace(FINETUNING, consistency=consistency)
+        network = finetune(base, parts(), tmp_path / str(consistency), recipe=recipe).train()
+        ids, mask = padded(encode(open_tokenizer(base, max_tokens=32), [each.text for each in parts().dev]), pad_id=0)
+        columns = list(HEADS["sentiment.en"].columns)
+        with torch.inference_mode():
+            passes = [network(torch.from_numpy(ids), torch.from_numpy(mask))[:, columns] for _ in range(2)]
+        apart.append(float(disagreement(*passes).mean()))
+    assert apart[1] < apart[0] / 2
+
+
+def test_a_checkpoint_older_than_a_setting_is_resumed() -> None:
+    made = msgspec.to_builtins(FINETUNING)
+    del made["consistency"]
+    assert same_settings(made, FINETUNING)
+    assert not same_settings({**made, "seed": 7}, FINETUNING)
+    assert not same_settings({**made, "unknown": 7}, FINETUNING)
 
 
 def test_every_index_is_in_one_batch_of_an_epoch() -> None:

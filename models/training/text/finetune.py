@@ -55,7 +55,7 @@ def finetune(base: Path | str, parts: Split, out: Path, *, recipe: Finetuning, r
 
     def loss(indices: Sequence[int]) -> Any:
         batch = collate([chunks[at] for at in indices], [train[at].targets for at in indices], pad_id=pad_id)
-        return batch_loss(trained, batch, smoothing=recipe.label_smoothing, device=loop.device)
+        return batch_loss(trained, batch, recipe=recipe, device=loop.device)
 
     loop.run(epochs, loss, lambda: dev_scores(trained, tokenizer, dev), patience=recipe.patience)
     result: Network = merged(trained, recipe).cpu()
@@ -77,14 +77,25 @@ def folder_of(base: Path | str) -> Path:
     return Path(snapshot_download(str(base), allow_patterns=["*.json", "*.safetensors", "vocab.txt"]))
 
 
-def batch_loss(network: Any, batch: Batch, *, smoothing: float, device: Any) -> Any:
+def batch_loss(network: Any, batch: Batch, *, recipe: Finetuning, device: Any) -> Any:
     """The sum of the heads' losses over the batch's texts, by the number of texts."""
-    logits = network(torch.from_numpy(batch.input_ids).to(device), torch.from_numpy(batch.attention_mask).to(device)).float()
+    ids, mask = torch.from_numpy(batch.input_ids).to(device), torch.from_numpy(batch.attention_mask).to(device)
+    passes = 2 if recipe.consistency else 1
+    logits = network(ids.repeat(passes, 1), mask.repeat(passes, 1)).float().unflatten(0, (passes, len(ids)))
     total = logits.new_zeros(())
     for name, answers in batch.answers.items():
-        rows = logits[torch.from_numpy(answers.rows).to(device)][:, list(HEADS[name].columns)]
-        total = total + _WEIGHTS.get(name, 1.0) * head_loss(rows, answers, smoothing=smoothing).sum()
-    return total / len(batch.input_ids)
+        rows = logits[:, torch.from_numpy(answers.rows).to(device)][..., list(HEADS[name].columns)]
+        losses = torch.stack([head_loss(each, answers, smoothing=recipe.label_smoothing) for each in rows]).mean(0)
+        if recipe.consistency:
+            losses = losses + recipe.consistency * disagreement(*rows)
+        total = total + _WEIGHTS.get(name, 1.0) * losses.sum()
+    return total / len(ids)
+
+
+def disagreement(one: Any, other: Any) -> Any:
+    """The mean of the two divergences between two passes' distributions: (texts, labels) logits → (texts,)."""
+    log_p, log_q = log_softmax(one, dim=1), log_softmax(other, dim=1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1) / 2
 
 
 def head_loss(logits: Any, answers: Answers, *, smoothing: float) -> Any:

@@ -43,7 +43,7 @@ class Loop:
         if not path.is_file():
             return
         content = torch.load(path, weights_only=True, map_location=self.device)
-        if content["recipe"] != msgspec.to_builtins(self.recipe):
+        if not same_settings(content["recipe"], self.recipe):
             raise ConfigError("the checkpoint was made by other settings or data; start without --resume", file=str(path))
         self.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -136,6 +136,14 @@ class Loop:
         partial = path.with_suffix(".partial")
         torch.save(content, partial)
         os.replace(partial, path)
+
+
+def same_settings(made: Any, recipe: Schedule) -> bool:
+    """Whether a checkpoint's settings are the recipe's; one that is older than a setting had that setting's default."""
+    try:
+        return msgspec.convert(made, type(recipe)) == recipe
+    except msgspec.ValidationError:
+        return False
 
 
 def learning_share(step: int, *, steps: int, warmup: int) -> float:

@@ -41,6 +41,8 @@ class Finetuning(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=True
     `lora_rank` above 0 trains low-rank adapters in place of the encoder's weights. `patience` is how many epochs without a better
     development score end the run; the best epoch's weights are kept. `lend_sentiment` starts the
     Chinese and Spanish sentiment heads from the English one.
+    `consistency` weighs how far two passes of a text, which dropout makes differ, are apart (R-Drop, Liang et al. 2021); above 0 a
+    step costs twice as much.
     """
 
     sets: dict[str, Share]
@@ -48,6 +50,7 @@ class Finetuning(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=True
     lora_rank: int = 0
     patience: int = 2
     lend_sentiment: bool = False
+    consistency: float = 0.0
 
 
 class Pretraining(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="pretrain"):
