@@ -15,13 +15,13 @@ import transformers
 from tokenizers import Tokenizer
 
 from bench.encoder import Shape, write_float
+from models.training.text.network import pad_token
 
 MAX_TOKENS = 128
 REFERENCE = "Hugging Face pipeline, one by one"
 _BATCH = 8  # 64 took 30 % longer
 _LABELS = 3
 _TRUNCATION = {"truncation": True, "max_length": MAX_TOKENS}
-_PAD_TOKENS = ("[PAD]", "<pad>")
 
 Ids = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 Scorer = Callable[[Sequence[str]], Sequence[Any]]
@@ -35,7 +35,7 @@ def open_tokenizer(path: Path) -> Any:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    pad = next(token for token in _PAD_TOKENS if tokenizer.token_to_id(token) is not None)
+    pad = tokenizer.id_to_token(pad_token(tokenizer))
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad)
 
 

@@ -17,11 +17,12 @@ _PLAIN_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of a run at one moment; `backlog` counts messages that wait for any stage."""
+    """The state of a run at one moment; `backlog` counts messages that wait for any stage, `transitions` those recorded, once each."""
 
     sent: int
     totals: Totals
     backlog: int
+    transitions: int
     delivered: int
     pending: int
     seconds: float
@@ -67,7 +68,7 @@ def _figures(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("scored", f"{done.scored:,}"),
         ("indexed", f"{done.indexed:,}"),
         ("dead", f"{done.dead:,}"),
-        ("alerts", f"{done.transitions:,}"),
+        ("alerts", f"{snapshot.transitions:,}"),
         ("delivered", f"{snapshot.delivered:,}"),
         ("in flight", f"{snapshot.backlog:,}"),
         ("events/s", f"{snapshot.events_per_second:,.0f}"),

@@ -19,7 +19,6 @@ class Totals:
     indexed: int
     refused: int
     matches: int
-    transitions: int
     labels: int
     texts: int
     transactions: int
@@ -44,7 +43,6 @@ def totals(entries: Iterable[Entry]) -> Totals:
         indexed=add("index", "passed"),
         refused=add("index", "dead"),
         matches=add("evaluate", "passed"),
-        transitions=add("route", "passed"),
         labels=add("join_labels", "read", "labels.raw"),
         texts=texts,
         transactions=transactions,

@@ -1,6 +1,5 @@
 """A user's own Hugging Face classifier → a model folder: exported, held against the original, calibrated where texts have labels."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,24 +7,22 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
-from tokenizers import Tokenizer
 
 from core.clock import rfc3339
 from core.errors import ConfigError
 from models.registry import DataSource, Licence, Manifest, load, sha256_of, write_manifest
 from models.text.config import Head, Question
 from models.text.normalize import normalize
+from models.text.score import GRAPH, TOKENIZER
 from models.training.text import variants
-from models.training.text.batches import encode, padded
-from models.training.text.hugging_face import Classifier, head_of, longest, open_classifier
+from models.training.text.batches import encode
+from models.training.text.hugging_face import head_of, longest, open_classifier
+from models.training.text.judge import module_logits
 from models.training.text.measure import Labels, Logits, accuracy, fit_temperature, macro_f1
 from models.training.text.network import pad_token
-from models.training.text.onnx_export import OPSET, export_onnx, quantize_file
-from models.training.text.release import MAX_TOKENS, MODEL, TOKENIZER
+from models.training.text.onnx_export import OPSET
+from models.training.text.release import MAX_TOKENS
 from models.training.text.report.parity import Parity
-
-_ROWS = 32
 
 
 class LabelledText(msgspec.Struct, frozen=True):
@@ -55,26 +52,18 @@ def adopt(source: str, texts: Path, out: Path, adoption: Adoption, *, now: datet
     head = head_of(config, adoption.task, adoption.language, adoption.labels)
     lines = read_texts(texts)
     tokenizer.enable_truncation(longest(config, MAX_TOKENS))
-    chunks = encode(tokenizer, [normalize(line.text) for line in lines])
+    chunks, pad = encode(tokenizer, [normalize(line.text) for line in lines]), pad_token(tokenizer)
     truth = _truth(lines, head)
-    theirs = classifier_logits(module, chunks, pad=pad_token(tokenizer))
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        exact = Path(folder) / MODEL
-        export_onnx(module, exact)
-        quantize_file(exact, out / MODEL)
-        found = variants.measure(
-            variants.open_variants(out, exact),
-            chunks,
-            theirs,
-            [(range(len(chunks)), head.columns)],
-            pad=pad_token(tokenizer),
-            figure=lambda logits: 0.0 if truth is None else macro_f1(truth, logits.argmax(1)),
-        )
-    variants.refuse_poor(found)
+    reference = variants.Reference(
+        chunks=chunks,
+        logits=module_logits(module, chunks, pad=pad),
+        pad=pad,
+        questions=[(range(len(chunks)), head.columns)],
+        figure=lambda logits: 0.0 if truth is None else macro_f1(truth, logits.argmax(1)),
+    )
+    found, _ = variants.export(module, tokenizer, out, reference)
     if truth is not None:
-        head = msgspec.structs.replace(head, temperature=fit_temperature(theirs, truth))
-    _write_tokenizer(tokenizer, out)
+        head = msgspec.structs.replace(head, temperature=fit_temperature(reference.logits, truth))
     manifest = Manifest(
         name=out.parent.name,
         version=out.name,
@@ -82,9 +71,9 @@ def adopt(source: str, texts: Path, out: Path, adoption: Adoption, *, now: datet
         created=rfc3339(now),
         licence=adoption.licence,
         opset=OPSET,
-        files={MODEL: "", TOKENIZER: ""},
+        files={GRAPH: "", TOKENIZER: ""},
         data=(DataSource(name=texts.name, licence="the user's", rows=len(lines), sha256=sha256_of(texts)),),
-        metrics=_metrics(found, theirs, truth),
+        metrics=_metrics(found, reference.logits, truth),
         config={
             "languages": [head.languages[0]],
             "max_tokens": longest(config, MAX_TOKENS),
@@ -114,17 +103,6 @@ def _decoded(line: bytes, path: Path, number: int) -> LabelledText:
         raise ConfigError(f"a line must be {{text, label?}}: {error}", file=str(path), line=number) from error
 
 
-def classifier_logits(module: Classifier, chunks: Sequence[Sequence[int]], *, pad: int) -> Logits:
-    """The classifier's logits: (chunks, labels)."""
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(chunks), _ROWS):
-            ids, mask = padded(chunks[start : start + _ROWS], pad_id=pad)
-            found.append(module(torch.from_numpy(ids), torch.from_numpy(mask)).numpy())
-    logits: Logits = np.concatenate(found).astype(np.float64)
-    return logits
-
-
 def _truth(lines: Sequence[LabelledText], head: Head) -> Labels | None:
     """The texts' labels as columns; None where they have none."""
     if all(line.label is None for line in lines):
@@ -135,13 +113,8 @@ def _truth(lines: Sequence[LabelledText], head: Head) -> Labels | None:
     return np.array([head.labels.index(str(line.label)) for line in lines])
 
 
-def _write_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
-    tokenizer.no_truncation()
-    tokenizer.save(str(out / TOKENIZER), pretty=False)
-
-
 def _metrics(parities: Sequence[Parity], logits: Logits, truth: Labels | None) -> dict[str, float]:
-    shipped = next(each for each in parities if each.variant == variants.DEFAULT)
+    shipped = variants.shipped(parities)
     found = {"parity.same_label": shipped.same_label, "parity.max_change_by_batch": shipped.max_change_by_batch}
     if truth is not None:
         guesses = logits.argmax(1)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from models.text.score import softmax
 from models.training.text.batches import encode, padded
 from models.training.text.heads import HEADS
-from models.training.text.measure import Logits, macro_f1, micro_f1, softmax
+from models.training.text.measure import Logits, flag_micro_f1, macro_f1
 from models.training.text.network import pad_token
 from models.training.text.sets import Example, Target
 
@@ -22,7 +23,11 @@ Flags = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 def torch_logits(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> Logits:
     """The network's logits: (texts, COLUMNS)."""
-    chunks = encode(tokenizer, texts)
+    return module_logits(network, encode(tokenizer, texts), pad=pad_token(tokenizer))
+
+
+def module_logits(network: Any, chunks: Sequence[Sequence[int]], *, pad: int) -> Logits:
+    """The logits of a module of ids and mask: (chunks, columns)."""
     order = np.argsort([-len(chunk) for chunk in chunks])
     device = next(network.parameters()).device
     training = network.training
@@ -30,7 +35,7 @@ def torch_logits(network: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> Lo
     found = []
     with torch.inference_mode():
         for start in range(0, len(order), _ROWS):
-            ids, mask = padded([chunks[at] for at in order[start : start + _ROWS]], pad_id=pad_token(tokenizer))
+            ids, mask = padded([chunks[at] for at in order[start : start + _ROWS]], pad_id=pad)
             found.append(network(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy())
     network.train(training)
     result: Logits = np.concatenate(found)[np.argsort(order)].astype(np.float64)
@@ -59,7 +64,8 @@ def set_score(dev: Sequence[Example], logits: Logits) -> float:
         names = ("topic.zh", "region.zh")
         rows = [{target.head: target for target in example.targets} for example in dev]
         truth = np.hstack([flags([row.get(name, Target(name, ())) for row in rows], name) for name in names])
-        return micro_f1(truth, np.hstack([decide(logits, name) for name in names]))
+        given = np.hstack([decide(logits, name) for name in names])
+        return float(flag_micro_f1(truth, given, np.ones((1, len(dev))))[0])
     columns = list(HEADS[first.head].columns)
     guesses = logits[:, columns].argmax(1)
     if dev[0].source == "finnsp":

@@ -50,15 +50,6 @@ def macro_f1(truth: Labels, predicted: Labels) -> float:
     return float((2 * hits[present] / (support + claimed)[present]).mean())
 
 
-def micro_f1(truth: Any, predicted: Any) -> float:
-    """F1 of all flags together: `truth` and `predicted` are (texts, labels) of bool.
-
-    >>> round(micro_f1(np.array([[True, True]]), np.array([[True, False]])), 4)
-    0.6667
-    """
-    return float(2 * (truth & predicted).sum() / (truth.sum() + predicted.sum()))
-
-
 def bootstrap(figure: Callable[[Labels, Labels], float], truth: Labels, predicted: Labels, *, seed: int = 0) -> Interval:
     """The figure with the 2.5th and 97.5th percentile over 1,000 resamples of the texts."""
     rng = np.random.default_rng(seed)
@@ -68,12 +59,6 @@ def bootstrap(figure: Callable[[Labels, Labels], float], truth: Labels, predicte
         resampled.append(figure(truth[rows], predicted[rows]))
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(value=figure(truth, predicted), low=float(low), high=float(high))
-
-
-def softmax(logits: Logits) -> Logits:
-    """Probabilities along the last axis."""
-    result: Logits = np.exp(log_softmax(logits))
-    return result
 
 
 def log_softmax(logits: Logits) -> Logits:
@@ -137,16 +122,6 @@ def expected_gap(bins: Sequence[Bin]) -> float:
     """
     texts = sum(each.texts for each in bins)
     return sum(abs(each.right - each.confidence) * each.texts for each in bins) / texts
-
-
-def calibration_error(probabilities: Logits, truth: Labels) -> float:
-    """Expected calibration error over 15 bins of confidence: how far from being right as often as it says the model is.
-
-    >>> calibration_error(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
-    0.5
-    """
-    right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
-    return expected_gap(reliability(probabilities.max(axis=1), right))
 
 
 # What follows is weighted, so that a thousand resamples are one matrix product. `weights`: (resamples, texts), how often each is drawn.

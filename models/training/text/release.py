@@ -1,6 +1,5 @@
 """A finished run → a model folder that the registry accepts, with its card and report, all measured as served."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,28 +12,25 @@ from tokenizers import Tokenizer
 from core.clock import rfc3339
 from core.errors import ConfigError
 from models.registry import DataSource, Licence, Manifest, load, write_manifest
-from models.runtime import open_session
 from models.text.config import Head
-from models.text.score import TextScorer
+from models.text.score import GRAPH, TOKENIZER, TextScorer
 from models.training.text import long_texts, variants
 from models.training.text.baseline import baselines
 from models.training.text.batches import encode
 from models.training.text.card import card
 from models.training.text.evaluate import judge
 from models.training.text.heads import COLUMNS, HEADS, LANGUAGES, serving
-from models.training.text.judge import ALSO, dev_figure, torch_logits
+from models.training.text.judge import ALSO, dev_figure, module_logits
 from models.training.text.loop import finished
 from models.training.text.measure import Logits, fit_temperature
 from models.training.text.network import Network, build, open_tokenizer, pad_token
-from models.training.text.onnx_export import OPSET, Served, export_onnx, quantize_file
+from models.training.text.onnx_export import OPSET, Served
 from models.training.text.report.figures import Figures
 from models.training.text.report.parity import Parity
 from models.training.text.report.write import Aside, write_report
 from models.training.text.sets import Example, data_sources
 from models.training.text.split import Split
 
-MODEL = "model.onnx"
-TOKENIZER = "tokenizer.json"
 CARD = "CARD.md"
 MAX_TOKENS = 128
 
@@ -48,25 +44,16 @@ def release(
     `ConfigError` where the export falls short of parity.
     """
     recipe = finished(run)
-    used = Split(*(tuple(each for each in side if each.source in recipe["sets"]) for side in (parts.train, parts.dev)))
+    used = parts.of(recipe["sets"])
     answering = {lang: names for lang, names in serving(_trained(used)).items() if lang in languages and names}
     if not answering:
         raise ConfigError(f"the run trained no head that answers for {', '.join(languages)}", file=str(run))
     columns = sorted({column for names in answering.values() for name in names for column in HEADS[name].columns})
     network = build(run, attn_implementation="eager").eval()
     tokenizer = open_tokenizer(run, max_tokens=MAX_TOKENS)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        exact = Path(folder) / MODEL
-        export_onnx(Served(network, columns), exact)
-        quantize_file(exact, out / MODEL)
-        parities = _parities(network, tokenizer, used.dev, columns, variants.open_variants(out, exact))
-    variants.refuse_poor(parities)
-    session = open_session(out / MODEL, device="cpu")
-    chunks = encode(tokenizer, [each.text for each in used.dev])
-    logits = _widened(variants.session_logits(session, chunks, pad=pad_token(tokenizer)), columns)
-    tokenizer.no_truncation()
-    tokenizer.save(str(out / TOKENIZER), pretty=False)
+    reference = _reference(network, tokenizer, used.dev, columns)
+    parities, served = variants.export(Served(network, columns), tokenizer, out, reference)
+    logits = _widened(served, columns)
     heads = served_heads(answering, columns, _temperatures(used.dev, logits))
     sources = data_sources(data, (*used.train, *used.dev))
     config = {
@@ -127,7 +114,7 @@ def metrics(found: Sequence[Figures], parities: Sequence[Parity]) -> dict[str, f
         named |= {f"{prefix}.{f1}": each.f1.model.value, f"{prefix}.accuracy": each.accuracy.model.value}
         if each.gap is not None:
             named[f"{prefix}.calibration_error"] = each.gap
-    shipped = next(each for each in parities if each.variant == variants.DEFAULT)
+    shipped = variants.shipped(parities)
     named |= {"parity.same_label": shipped.same_label, "parity.macro_f1_loss": shipped.macro_f1_loss}
     named["parity.max_change_by_batch"] = shipped.max_change_by_batch
     return {name: round(value, 9) for name, value in named.items()}
@@ -137,22 +124,18 @@ def _trained(used: Split) -> set[str]:
     return {target.head for example in used.train for target in example.targets}
 
 
-def _parities(
-    network: Network, tokenizer: Tokenizer, dev: Sequence[Example], columns: Sequence[int], opened: dict[str, Any]
-) -> list[Parity]:
-    texts = [each.text for each in dev]
-    theirs = torch_logits(network, tokenizer, texts)[:, list(columns)]
+def _reference(network: Network, tokenizer: Tokenizer, dev: Sequence[Example], columns: Sequence[int]) -> variants.Reference:
+    """The network's answers to the development part, each text asked its own set's first question."""
+    chunks, pad = encode(tokenizer, [each.text for each in dev]), pad_token(tokenizer)
     place = {column: at for at, column in enumerate(columns)}
     asked: dict[str, list[int]] = {}
     for row, example in enumerate(dev):
         asked.setdefault(example.targets[0].head, []).append(row)
-    questions = [(rows, [place[column] for column in HEADS[name].columns]) for name, rows in asked.items()]
-    return variants.measure(
-        opened,
-        encode(tokenizer, texts),
-        theirs,
-        questions,
-        pad=pad_token(tokenizer),
+    return variants.Reference(
+        chunks=chunks,
+        logits=module_logits(network, chunks, pad=pad)[:, list(columns)],
+        pad=pad,
+        questions=[(rows, [place[column] for column in HEADS[name].columns]) for name, rows in asked.items()],
         figure=lambda logits: dev_figure(dev, _widened(logits, columns)),
     )
 
@@ -199,7 +182,7 @@ def _manifest(out: Path, sources: tuple[DataSource, ...], config: dict[str, Any]
         created=rfc3339(now),
         licence=licence,
         opset=OPSET,
-        files={MODEL: "", TOKENIZER: ""},
+        files={GRAPH: "", TOKENIZER: ""},
         data=sources,
         metrics={},
         config=config,

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from models.text.normalize import duplicate_key
@@ -33,6 +33,11 @@ class Split:
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
 
+    def of(self, sets: Container[str]) -> "Split":
+        """The part of it that is of these sets."""
+        train, dev = (tuple(each for each in side if each.source in sets) for side in (self.train, self.dev))
+        return Split(train, dev)
+
 
 def deduplicate(examples: Iterable[Example]) -> list[Example]:
     """One example for each set and text; where a set contradicts itself the majority's, or none if there is no majority."""
@@ -59,8 +64,16 @@ def split(examples: Sequence[Example], *, seed: int = 0) -> Split:
     Texts that are nearly the same go together, where the first of them goes; of such a group the development part keeps one for
     each set. Give all sets at once: a group may span several.
     """
+    return _divided(*_grouped(examples), seed=seed)
+
+
+def _grouped(examples: Sequence[Example]) -> tuple[list[Example], list[int]]:
+    """The examples without duplicates, and for each the index of the first of its group."""
     kept = deduplicate(examples)
-    first = groups([example.text for example in kept])
+    return kept, groups([example.text for example in kept])
+
+
+def _divided(kept: Sequence[Example], first: Sequence[int], *, seed: int) -> Split:
     train: list[Example] = []
     dev: dict[tuple[int, str], Example] = {}
     for example, root in zip(kept, first, strict=True):
@@ -73,9 +86,8 @@ def split(examples: Sequence[Example], *, seed: int = 0) -> Split:
 
 def inventory(examples: Sequence[Example], *, seed: int = 0) -> list[Inventory]:
     """For each set what the split makes of it."""
-    kept = deduplicate(examples)
-    first = groups([example.text for example in kept])
-    parts = split(examples, seed=seed)
+    kept, first = _grouped(examples)
+    parts = _divided(kept, first, seed=seed)
     rows, unique, train, dev = (Counter(each.source for each in side) for side in (examples, kept, parts.train, parts.dev))
     near = Counter(example.source for at, example in enumerate(kept) if first[at] != at)
     return [

@@ -11,7 +11,7 @@ from models.training.text.bases import base_folder, stream_texts
 from models.training.text.distil import distil, transfer_texts
 from models.training.text.finetune import finetune
 from models.training.text.pretrain import pretrain
-from models.training.text.recipe import Distillation, Finetuning, Pretraining, Recipe, read_recipe
+from models.training.text.recipe import Finetuning, Pretraining, Recipe, read_recipe
 from models.training.text.sets import SETS, read_sets
 from models.training.text.split import Split, split
 
@@ -48,18 +48,13 @@ def train(job: Job) -> None:
         texts = list(dict.fromkeys(filter(None, stream_texts(data, recipe.streams))))
         pretrain(start, texts, out, recipe=recipe, resume=resume)
         return
-    parts = _part(read_split(data), recipe)
+    parts = read_split(data).of(recipe.sets)
     print(f"{len(parts.train)} training examples, {len(parts.dev)} for development", flush=True)
     if isinstance(recipe, Finetuning):
         finetune(start, parts, out, recipe=recipe, resume=resume)
     else:
         transfer = transfer_texts(parts.train, list(stream_texts(data, recipe.streams)))
         distil(Path(start), transfer, parts.dev, out, recipe=recipe, resume=resume)
-
-
-def _part(whole: Split, recipe: Finetuning | Distillation) -> Split:
-    """The split's examples of the recipe's sets."""
-    return Split(*(tuple(each for each in side if each.source in recipe.sets) for side in (whole.train, whole.dev)))
 
 
 def _follow(project: str, out: Path, recipe: Recipe) -> None:
