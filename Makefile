@@ -26,7 +26,7 @@ format: $(VENV)/.dev
 
 test-training: $(VENV)/.train  ## the tests of training too: installs torch, 3 GB
 	$(PYTHON) -m pytest --doctest-modules models/training tests/unit/test_models_fraud_training.py \
-	    $(foreach part,training report adopt,tests/unit/test_models_text_$(part).py) $(ARGS)
+	    $(foreach part,training report adopt prune,tests/unit/test_models_text_$(part).py) $(ARGS)
 
 live: $(VENV)/.dev          ## only the tests on a real Kafka
 	$(PYTHON) -m pytest -m live $(ARGS)

@@ -426,13 +426,18 @@ def models_export_text(
     languages: Annotated[
         list[str] | None, typer.Option("--language", help="Serve this language; all three if none is named.")
     ] = None,
+    pieces: Annotated[
+        int | None,
+        typer.Option(help="Keep this many word pieces, those that the languages use most; all if not given.", min=1000),
+    ] = None,
     models: ModelsOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Export to ONNX, hold every variant against torch, calibrate, measure, and write manifest, card and report."""
-    from commands.training import export_text
+    from commands.training import Exported, export_text
 
-    export_text(_models_folder(models, settings), run, name, data, languages=languages or ())
+    exported = Exported(run, name, tuple(languages or ()), pieces)
+    export_text(_models_folder(models, settings), exported, data)
 
 
 @models_app.command("import")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from commands.output import print_table
@@ -30,15 +31,32 @@ def print_sets(data: Path) -> None:
     print_table(header, [tuple(map(str, astuple(each))) for each in inventory(read_sets(data, SETS))])
 
 
-def export_text(models: Path, run: Path, reference: str, data: Path, *, languages: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A finished run to export: what it is to be called, the languages that it is to serve, and how many word pieces it may keep."""
+
+    run: Path
+    reference: str
+    languages: tuple[str, ...]
+    pieces: int | None
+
+
+def export_text(models: Path, exported: Exported, data: Path) -> None:
     """Export a finished run to a model folder, and print what it is worth."""
     _need_training()
     from models.training.text.heads import LANGUAGES
+    from models.training.text.prune import prune, texts_of
     from models.training.text.release import release
     from models.training.text.train import read_split
 
-    out = models / _checked(reference)
-    manifest, found = release(run, read_split(data), out, data=data, now=utc_now(), languages=languages or LANGUAGES)
+    out, languages = models / _checked(exported.reference), exported.languages or LANGUAGES
+    parts = read_split(data)
+    with TemporaryDirectory() as folder:
+        run = exported.run
+        if exported.pieces is not None:
+            run = Path(folder)
+            prune(exported.run, run, texts_of(parts.train, languages), size=exported.pieces)
+        manifest, found = release(run, parts, out, data=data, now=utc_now(), languages=languages)
     _print_figures(found)
     print(f"{manifest.reference}, licence {manifest.licence}: its card and report are in {out}")
 

@@ -43,13 +43,19 @@ def minilm() -> Path:
 
 def vocabulary_texts(data: Path) -> Iterator[str]:
     """What the pruned vocabulary must read well: the openly licensed sets and streams, and the commonest words of each language."""
-    from wordfreq import top_n_list
-
     for example in read_sets(data, [each.name for each in SETS.values() if each.permissive]):
         yield example.text
     yield from stream_texts(data, _STREAMS)
-    for lang, count in _WORDS.items():
-        yield from top_n_list(lang, count)
+    for lang in _WORDS:
+        yield from common_words(lang)
+
+
+def common_words(lang: str) -> list[str]:
+    """The words of a language that are used most, as `wordfreq` counts them."""
+    from wordfreq import top_n_list
+
+    found: list[str] = top_n_list(lang, _WORDS[lang])
+    return found
 
 
 def stream_texts(data: Path, streams: Iterable[str]) -> Iterator[str]:

@@ -114,14 +114,15 @@ def _unpacked(content: bytes, values: int, offset: int, size: int) -> Weights:
     return result
 
 
-def choose_pieces(packed: Packed, texts: Iterable[str], *, size: int) -> list[int]:
-    """Indices of `size` pieces, in their order: the special ones, the single characters that occur, then the most used in `texts`."""
-    full = unigram(packed.pieces, packed.scores)
+def choose_pieces(pieces: Sequence[str], scores: Sequence[float], texts: Iterable[str], *, size: int) -> list[int]:
+    """Indices of `size` pieces, in their order: the special ones, ASCII and the other single characters that occur, then the most used."""
+    full = unigram(pieces, scores)
     used: Counter[int] = Counter()
     for encoding in full.encode_batch_fast(list(texts), add_special_tokens=False):
         used.update(encoding.ids)
     special = range(len(SPECIAL))
-    single = [at for at, piece in enumerate(packed.pieces) if at in used and len(piece.strip("▁")) <= 1 and _kept(piece)]
+    letters = [at for at, piece in enumerate(pieces) if len(piece.strip("▁")) <= 1]
+    single = [at for at in letters if pieces[at][-1:].isascii() or (at in used and _kept(pieces[at]))]
     chosen = dict.fromkeys([*special, *single, *(at for at, _ in used.most_common())])
     return sorted(list(chosen)[:size])
 
@@ -185,7 +186,7 @@ def to_encoder(packed: Packed, kept: Sequence[int]) -> Any:
 def write_base(out: Path, texts: Iterable[str], *, size: int) -> int:
     """Write the encoder, pruned to the `size` pieces that `texts` need most, as a Hugging Face folder; returns how many it kept."""
     packed = read_packed(installed())
-    kept = choose_pieces(packed, texts, size=size)
+    kept = choose_pieces(packed.pieces, packed.scores, texts, size=size)
     out.mkdir(parents=True, exist_ok=True)
     to_encoder(packed, kept).save_pretrained(str(out))
     unigram([packed.pieces[at] for at in kept], [packed.scores[at] for at in kept]).save(str(out / "tokenizer.json"))

@@ -45,16 +45,17 @@ def release(
     """
     recipe = finished(run)
     used = parts.of(recipe["sets"])
+    dev = [each for each in used.dev if each.lang in languages]
     answering = {lang: names for lang, names in serving(_trained(used)).items() if lang in languages and names}
     if not answering:
         raise ConfigError(f"the run trained no head that answers for {', '.join(languages)}", file=str(run))
     columns = sorted({column for names in answering.values() for name in names for column in HEADS[name].columns})
     network = build(run, attn_implementation="eager").eval()
     tokenizer = open_tokenizer(run, max_tokens=MAX_TOKENS)
-    reference = _reference(network, tokenizer, used.dev, columns)
+    reference = _reference(network, tokenizer, dev, columns)
     parities, served = variants.export(Served(network, columns), tokenizer, out, reference)
     logits = _widened(served, columns)
-    heads = served_heads(answering, columns, _temperatures(used.dev, logits))
+    heads = served_heads(answering, columns, _temperatures(dev, logits))
     sources = data_sources(data, (*used.train, *used.dev))
     config = {
         "languages": list(answering),
