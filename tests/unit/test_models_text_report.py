@@ -266,6 +266,19 @@ def test_the_card_says_which_sets_the_model_was_not_trained_on() -> None:
     assert "carries over: finfe." in text
 
 
+def test_the_card_tells_what_a_network_was_made_of() -> None:
+    student = {
+        "kind": "distil",
+        "base": "runs/many",
+        "teachers": {"en": "runs/one"},
+        "before": [RECIPE, {**RECIPE, "base": "minilm"}],
+    }
+    text = card(manifest("Apache-2.0", SENTFIN), student, found(), parity=[PARITY], limits=[])
+    assert "answers of the trained network `many`, made of multilingual-e5-small of Microsoft" in text
+    assert "and of the trained network `one`, made of all-MiniLM-L6-v2" in text
+    assert text.count("| Setting | Value |") == 3
+
+
 def test_a_free_licence_is_refused_for_data_without_one() -> None:
     claimed = msgspec.structs.replace(manifest("Apache-2.0", SENTFIN), data=(SENTFIN, FINFE))
     with pytest.raises(ConfigError, match="finfe state no licence: the manifest's licence must be research-use"):

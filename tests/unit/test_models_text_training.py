@@ -21,7 +21,7 @@ from models.training.text.distil import Text, distil  # noqa: E402
 from models.training.text.finetune import disagreement, finetune, head_loss  # noqa: E402
 from models.training.text.heads import COLUMNS, HEADS, serving  # noqa: E402
 from models.training.text.judge import decide, dev_scores, torch_logits  # noqa: E402
-from models.training.text.loop import CHECKPOINT, RECIPE, finished, same_settings  # noqa: E402
+from models.training.text.loop import CHECKPOINT, RECIPE, finished, lineage, remember, same_settings  # noqa: E402
 from models.training.text.measure import bootstrap, macro_f1  # noqa: E402
 from models.training.text.near_duplicates import groups, shared  # noqa: E402
 from models.training.text.network import HEAD, build, open_tokenizer  # noqa: E402
@@ -150,6 +150,12 @@ def test_an_unfinished_run_has_no_recipe(run: Path, tmp_path: Path) -> None:
     assert (run / RECIPE).exists()
     with pytest.raises(ConfigError, match="--resume"):
         finished(tmp_path)
+
+
+def test_a_run_remembers_the_runs_that_it_was_made_of(run: Path, tmp_path: Path) -> None:
+    (tmp_path / RECIPE).write_text(f'{{"kind": "distil", "base": "{run}"}}')
+    remember(tmp_path, ["minilm", run, run])
+    assert [each["kind"] for each in lineage(finished(tmp_path))] == ["distil", "finetune"]
 
 
 def test_masked_training_lowers_the_loss_and_leaves_a_base(

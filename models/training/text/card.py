@@ -1,12 +1,14 @@
 """The model card: what a person must know before trusting the scores."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import PurePath
 from typing import Any
 
 from core.errors import ConfigError
 from models.registry import Manifest
 from models.text.config import config_of
+from models.training.text.loop import lineage
 from models.training.text.near_duplicates import SIMILARITY
 from models.training.text.report.document import Table
 from models.training.text.report.figures import Figures
@@ -79,14 +81,27 @@ def _purpose(manifest: Manifest, recipe: Mapping[str, Any]) -> str:
         for head in config.heads
     )
     header = ("Answers", "Languages", "Labels", "Temperature", "Lists also from")
-    base = str(recipe["base"])
-    origin = _BASES.get(base, f"the trained network `{PurePath(base).name}`")
+    origin = _origin(recipe)
     made = "A smaller encoder that learned the answers of" if recipe.get("kind") == "distil" else "An encoder that goes on from"
     return f"""\
 {made} {origin}, with linear heads over the mean of its token
 vectors. It scores headlines, posts and articles in {", ".join(config.languages)}; articles above {config.max_tokens} tokens by parts.
 
 {table_markdown(Table("Heads", header, heads, left=3))}"""
+
+
+def _origin(recipe: Mapping[str, Any]) -> str:
+    """What a network was made of, back to the pretrained encoders.
+
+    >>> _origin({"base": "runs/b", "before": [{"base": "minilm"}]})
+    'the trained network `b`, made of all-MiniLM-L6-v2 of the Sentence Transformers team (Apache-2.0)'
+    """
+    names = dict.fromkeys([str(recipe["base"]), *recipe.get("teachers", {}).values()])
+    found = []
+    for name, before in zip_longest(names, recipe.get("before", ())):
+        origin = _BASES.get(name, f"the trained network `{PurePath(name).name}`")
+        found.append(origin if before is None else f"{origin}, made of {_origin(before)}")
+    return " and of ".join(found)
 
 
 def _licence(manifest: Manifest) -> str:
@@ -126,27 +141,42 @@ each file in full."""
 
 
 def _training(recipe: Mapping[str, Any]) -> str:
-    rows = tuple((name, _setting(name, value)) for name, value in recipe.items() if value not in (None, ""))
+    tables = [
+        Table(
+            "Recipe",
+            ("Setting", "Value"),
+            tuple((name, _setting(name, value)) for name, value in each.items() if _told(name, value)),
+            left=2,
+        )
+        for each in reversed(lineage(recipe))
+    ]
     return f"""\
 ## Training
 
 AdamW with a linear warm-up and linear decay; the epoch with the best mean of the sets' F1 on the development part was kept.
+{"" if len(tables) == 1 else "What it was made of was trained first."}
 
-{table_markdown(Table("Recipe", ("Setting", "Value"), rows, left=2))}"""
+{chr(10).join(map(table_markdown, tables))}"""
+
+
+def _told(name: str, value: object) -> bool:
+    return name != "before" and value not in (None, "")
 
 
 def _setting(name: str, value: object) -> str:
     """A setting as a reader wants it: of a base's path its name, of a digest the beginning.
 
-    >>> _setting("sets", {"surge": 1.0, "finnsp": 0.5}), _setting("encoder_rate", 5e-05), _setting("base", "runs/research")
-    ('surge 1, finnsp 0.5', '5e-05', 'research')
+    >>> _setting("sets", {"surge": 1.0, "finnsp": 0.5}), _setting("encoder_rate", 5e-05), _setting("teachers", {"en": "runs/research"})
+    ('surge 1, finnsp 0.5', '5e-05', 'en research')
     """
     if name == "base":
         return value if value in _BASES else PurePath(str(value)).name
     if name == "data":
         return str(value)[:_HASH_DIGITS]
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {each:g}" for key, each in value.items())
+        return ", ".join(
+            f"{key} {_setting('base', each) if isinstance(each, str) else f'{each:g}'}" for key, each in value.items()
+        )
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,22 @@ def finished(folder: Path) -> Any:
         return msgspec.json.decode((folder / RECIPE).read_bytes())
     except FileNotFoundError as error:
         raise ConfigError("no finished training run here; go on with `--resume`", file=str(folder)) from error
+
+
+def remember(out: Path, earlier: Iterable[Path | str]) -> None:
+    """Note in a finished run the recipes of the finished runs that it was made from: what they learned from, it has learned from."""
+    before = [finished(Path(each)) for each in dict.fromkeys(earlier) if (Path(each) / RECIPE).is_file()]
+    if before:
+        (out / RECIPE).write_bytes(msgspec.json.format(msgspec.json.encode({**finished(out), "before": before})))
+
+
+def lineage(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The recipe, then those of the runs that it was made from.
+
+    >>> [each["base"] for each in lineage({"base": "runs/b", "before": [{"base": "runs/a", "before": [{"base": "e5"}]}]})]
+    ['runs/b', 'runs/a', 'e5']
+    """
+    return [recipe, *(each for before in recipe.get("before", ()) for each in lineage(before))]
 
 
 def _writer(out: Path) -> Any:

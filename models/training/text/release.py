@@ -21,7 +21,7 @@ from models.training.text.card import card
 from models.training.text.evaluate import judge
 from models.training.text.heads import COLUMNS, HEADS, LANGUAGES, serving
 from models.training.text.judge import ALSO, dev_figure, module_logits
-from models.training.text.loop import finished
+from models.training.text.loop import finished, lineage
 from models.training.text.measure import Logits, fit_temperature
 from models.training.text.network import Network, build, open_tokenizer, pad_token
 from models.training.text.onnx_export import OPSET, Served
@@ -44,7 +44,7 @@ def release(
     `ConfigError` where the export falls short of parity.
     """
     recipe = finished(run)
-    used = parts.of(recipe["sets"])
+    used = parts.of({name for each in lineage(recipe) for name in each.get("sets", ())})
     dev = [each for each in used.dev if each.lang in languages]
     answering = {lang: names for lang, names in serving(_trained(used)).items() if lang in languages and names}
     if not answering:

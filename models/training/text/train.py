@@ -10,6 +10,7 @@ from core.errors import ConfigError
 from models.training.text.bases import base_folder, stream_texts
 from models.training.text.distil import distil, transfer_texts
 from models.training.text.finetune import finetune
+from models.training.text.loop import remember
 from models.training.text.pretrain import pretrain
 from models.training.text.recipe import Finetuning, Pretraining, Recipe, read_recipe
 from models.training.text.sets import SETS, read_sets
@@ -47,14 +48,17 @@ def train(job: Job) -> None:
     if isinstance(recipe, Pretraining):
         texts = list(dict.fromkeys(filter(None, stream_texts(data, recipe.streams))))
         pretrain(start, texts, out, recipe=recipe, resume=resume)
+        remember(out, [start])
         return
     parts = read_split(data).of(recipe.sets)
     print(f"{len(parts.train)} training examples, {len(parts.dev)} for development", flush=True)
     if isinstance(recipe, Finetuning):
         finetune(start, parts, out, recipe=recipe, resume=resume)
+        remember(out, [start])
     else:
         transfer = transfer_texts(parts.train, list(stream_texts(data, recipe.streams)))
         distil(Path(start), transfer, parts.dev, out, recipe=recipe, resume=resume)
+        remember(out, [start, *recipe.teachers.values()])
 
 
 def _follow(project: str, out: Path, recipe: Recipe) -> None:
