@@ -28,9 +28,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TextConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a text model's manifest that scoring needs. `outputs` of the graph stand side by side as its columns."""
+    """The part of a text model's manifest that scoring needs."""
 
-    outputs: Annotated[tuple[str, ...], Meta(min_length=1)] = ("logits",)
     languages: tuple[str, ...]
     max_tokens: Annotated[int, Meta(ge=64)]  # the parts of a longer text have up to 64
     heads: tuple[Head, ...]

@@ -56,14 +56,12 @@ class TextScorer:
         config = read_config(artifact)
         tokenizer = Tokenizer.from_file(str(artifact.path(TOKENIZER)))
         session = open_session(artifact.path(GRAPH), device=device, mode=mode)
-        shapes = [session.outputs.get(name, ()) for name in config.outputs]
-        if set(session.outputs) != set(config.outputs) or any(len(shape) != 2 for shape in shapes):
-            names = ", ".join(config.outputs)
-            raise ModelError(f"{artifact.folder}: {GRAPH} needs the outputs {names} (batch, columns); export the model again")
-        widths = [shape[1] for shape in shapes if isinstance(shape[1], int)]
-        if len(widths) == len(shapes) and sum(widths) != config.columns:
+        shapes = list(session.outputs.values())
+        if len(shapes) != 1 or len(shapes[0]) != 2:
+            raise ModelError(f"{artifact.folder}: {GRAPH} needs one output (batch, columns); export the model again")
+        if isinstance(shapes[0][1], int) and shapes[0][1] != config.columns:
             raise ModelError(
-                f"{artifact.folder}: the heads read {config.columns} columns, but {GRAPH} has {sum(widths)}; export the model again"
+                f"{artifact.folder}: the heads read {config.columns} columns, but {GRAPH} has {shapes[0][1]}; export the model again"
             )
         return cls(session, tokenizer, config, artifact.manifest, threads=threads)
 
@@ -109,7 +107,8 @@ class TextScorer:
 
     def _run(self, batch: Batch) -> Logits:
         feeds = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        return np.concatenate(self._session.run(feeds, self.config.outputs), axis=1)
+        (logits,) = self._session.run(feeds)
+        return logits
 
     def _text_score(self, lang: str, chunked: Chunked, logits: Logits) -> TextScore:
         if not chunked.chunks:

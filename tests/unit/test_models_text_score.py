@@ -65,6 +65,14 @@ def test_plain_news_gets_the_sentiment_and_topic_a_reader_would_give(scorer: Tex
     assert bad.model == resolve("champion", "sentiment.en").manifest.ref
 
 
+def test_spanish_news_gets_the_sentiment_a_reader_would_give(scorer: TextModels) -> None:
+    bad, good = scorer.score(["La constructora se declara en quiebra y despide a 300 empleados", "El banco gana un 20 % más"], ["es"] * 2)
+    assert bad.sentiment is not None
+    assert good.sentiment is not None
+    assert (bad.sentiment.label, good.sentiment.label) == ("negative", "positive")
+    assert bad.model == resolve("champion", "sentiment.es").manifest.ref
+
+
 def test_probabilities_sum_to_one_and_the_score_is_their_difference(scorer: TextModels) -> None:
     for score in scorer.score(TEXTS, ["en"] * len(TEXTS)):
         assert score.sentiment is not None
