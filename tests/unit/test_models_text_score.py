@@ -66,7 +66,9 @@ def test_plain_news_gets_the_sentiment_and_topic_a_reader_would_give(scorer: Tex
 
 
 def test_spanish_news_gets_the_sentiment_a_reader_would_give(scorer: TextModels) -> None:
-    bad, good = scorer.score(["La constructora se declara en quiebra y despide a 300 empleados", "El banco gana un 20 % más"], ["es"] * 2)
+    bad, good = scorer.score(
+        ["La constructora se declara en quiebra y despide a 300 empleados", "El banco gana un 20 % más"], ["es"] * 2
+    )
     assert bad.sentiment is not None
     assert good.sentiment is not None
     assert (bad.sentiment.label, good.sentiment.label) == ("negative", "positive")
