@@ -15,7 +15,7 @@ Integers = np.ndarray[Any, np.dtype[np.int8]]
 
 OPSET = 17
 OUTPUT = "logits"
-_LEAST_SIZE = 4096  # smaller tensors stay in float, 0.3 % of a file: a rounded token type would shift every token alike
+_LEAST_SIDE = 16  # narrower tensors stay in float, 0.3 % of a file: a rounded token type would shift every token alike
 
 
 class Served(torch.nn.Module):
@@ -66,7 +66,12 @@ def quantize_weights(model: Any) -> None:
     graph = model.graph
     weights = {name for node in graph.node if (name := _weight_of(node)) is not None}
     for tensor in list(graph.initializer):
-        if tensor.name not in weights or tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LEAST_SIZE:
+        if (
+            tensor.name not in weights
+            or tensor.data_type != TensorProto.FLOAT
+            or len(tensor.dims) < 2
+            or min(tensor.dims) < _LEAST_SIDE
+        ):
             continue
         weight = numpy_helper.to_array(tensor)
         axis, values, scale = min(
