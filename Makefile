@@ -25,7 +25,8 @@ format: $(VENV)/.dev
 	$(PYTHON) -m ruff format $(SOURCES)
 
 test-training: $(VENV)/.train  ## the tests of training too: installs torch, 3 GB
-	$(PYTHON) -m pytest --doctest-modules models/training tests/unit/test_models_fraud_training.py \
+	$(PYTHON) -m pytest --doctest-modules models/training \
+	    $(foreach part,training report sffsd,tests/unit/test_models_fraud_$(part).py) \
 	    $(foreach part,training report adopt prune,tests/unit/test_models_text_$(part).py) $(ARGS)
 
 live: $(VENV)/.dev          ## only the tests on a real Kafka

@@ -168,6 +168,29 @@ def ingest_labels(
     _ingest("labels", file, speed, record_format, broker, data, settings)
 
 
+@ingest_app.command("generated")
+def ingest_generated(
+    customers: Annotated[int, typer.Option("--customers", min=1, help="Customers, with two terminals each.")] = 5_000,
+    days: Annotated[int, typer.Option("--days", min=1, help="Days of payments.")] = 90,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same payments.")] = 0,
+    rate: Annotated[float | None, typer.Option("--rate", min=0.01, help="Payments a second; all at once without.")] = None,
+    label_delay_days: Annotated[float, typer.Option("--label-delay", min=0.0, help="Days of event time until a label.")] = 7.0,
+    harder: Annotated[bool, typer.Option("--harder", help="Slow bust-outs, card testing and collusive terminals too.")] = False,
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Payments of our own making, some of them fraud, with labels that come late."""
+    from commands.generated import Stream
+    from commands.generated import ingest_generated as send
+    from commands.wiring import attached
+    from models.training.fraud.generator import World
+    from models.training.fraud.harder import SOME, Harder
+
+    world = World(customers=customers, terminals=2 * customers, days=days, seed=seed, harder=SOME if harder else Harder())
+    send(attached(settings, data=data, broker=broker), Stream(world, rate, label_delay_days))
+
+
 @ingest_app.command("rss")
 def ingest_rss(
     urls: Annotated[list[str], typer.Argument(help="Feed addresses.")],
@@ -376,6 +399,11 @@ for name, sub in (("train", train_app), ("evaluate", evaluate_app), ("export", e
     models_app.add_typer(sub, name=name)
 
 SetsOption = Annotated[Path, typer.Option("--data", help="Folder of the labelled sets, `streams` beside it.")]
+PaymentsOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of transactions.parquet, where the recipe does not generate its payments.")
+]
+Protocol = Literal["handbook", "s-ffsd"]
+Folds = Literal["validation", "test"]
 
 
 @train_app.command("text")
@@ -440,6 +468,73 @@ def models_export_text(
     export_text(_models_folder(models, settings), exported, data)
 
 
+@train_app.command("fraud")
+def models_train_fraud(
+    recipe: Annotated[str, typer.Argument(help="A recipe, YAML, or the name of a bundled one.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for checkpoints and the trained network.")],
+    data: PaymentsOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --out.")] = False,
+) -> None:
+    """Train boosted trees and a network on payments by a recipe."""
+    from commands.training import train_fraud
+
+    train_fraud(recipe, data, out, resume=resume)
+
+
+@evaluate_app.command("fraud")
+def models_evaluate_fraud(
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of the protocol's payments: transactions.parquet, first60.csv.gz.")
+    ],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME/VERSION]…", help="Models to measure beside the trees, by the Handbook's.")
+    ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            "--protocol",
+            help="The Handbook's: train, wait and test for 7 days each. S-FFSD's: trees on our sums against its plain columns.",
+        ),
+    ] = "handbook",
+    folds: Annotated[Folds, typer.Option("--folds", help="To choose on, or to report.")] = "validation",
+    samples: Annotated[int, typer.Option("--samples", min=20, help="Bootstrap samples over customers for the intervals.")] = 200,
+    delays: Annotated[
+        str, typer.Option("--delays", help="Score also as if every label came after so many days; '' does not.")
+    ] = "7,3,1,0",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write each model's report.html and report.md to NAME/VERSION in this folder.")
+    ] = None,
+    models: ModelsOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Measure boosted trees on our sums, and models, fold by fold beside the published figures, with labels sooner too."""
+    from commands.training import cross_check_fraud, evaluate_fraud
+
+    if protocol == "s-ffsd":
+        if names or out is not None:
+            raise typer.BadParameter(
+                "s-ffsd measures trees alone, learned there: name no models and no --out", param_hint="--protocol"
+            )
+        cross_check_fraud(data, samples=samples)
+        return
+    asked = {"folds": folds, "samples": samples, "delays": parse_days(delays), "out": out}
+    evaluate_fraud(_models_folder(models, settings), names or (), data, **asked)
+
+
+@export_app.command("fraud")
+def models_export_fraud(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    name: ModelArgument,
+    data: PaymentsOption = None,
+    models: ModelsOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Calibrate, measure and export to ONNX: encoder, first stage, manifest, card and report."""
+    from commands.training import export_fraud
+
+    export_fraud(_models_folder(models, settings), run, name, data)
+
+
 @models_app.command("import")
 def models_import(
     source: Annotated[str, typer.Argument(help="Folder, or name on the hub, of a fine-tuned Hugging Face classifier.")],
@@ -459,6 +554,21 @@ def models_import(
 
     adopted = Adopted(source, name, task, language, tuple(labels or ()), permissive)
     import_text(_models_folder(models, settings), adopted, texts)
+
+
+def parse_days(text: str) -> tuple[float, ...]:
+    """Numbers of days, divided by commas; none of an empty text.
+
+    >>> parse_days("7,0.5"), parse_days("")
+    ((7.0, 0.5), ())
+    """
+    try:
+        days = tuple(float(each) for each in text.split(",")) if text.strip() else ()
+    except ValueError:
+        days = (-1.0,)
+    if not all(0 <= each < float("inf") for each in days):
+        raise typer.BadParameter(f"{text!r} is not a list of days as in 7,3,1,0", param_hint="--delays")
+    return days
 
 
 def parse_speed(text: str) -> float | None:

@@ -19,7 +19,7 @@ from bench.peers import REFERENCE, Scorer, open_tokenizer, peers
 from bench.texts import LANGUAGES, chosen, lengths
 from commands.output import print_json, print_table
 from core.errors import GroundswellError
-from models.aliases import ALIASES, CHAMPION, aliases, resolve
+from models.aliases import CHAMPION, aliases, resolve
 from models.registry import ARTIFACTS, Artifact, find
 from models.runtime import Mode
 from models.text.score import TOKENIZER, TextScorer
@@ -193,7 +193,7 @@ def main() -> None:
 
 def find_student(slot: str, root: Path) -> Artifact | None:
     """The model that the alias `student` names for a slot, if it does."""
-    named = (root / ALIASES).is_file() and slot in aliases(root).get(_STUDENT, {})
+    named = slot in aliases(root).get(_STUDENT, {})
     return resolve(_STUDENT, slot, root) if named else None
 
 

@@ -24,7 +24,7 @@ from core.settings import Settings, load_settings
 from models.aliases import CHAMPION, assigned, resolve
 from models.fraud.features import inputs
 from models.fraud.offline import Past
-from models.fraud.score import GRAPH
+from models.fraud.score import GRAPH, keep_of
 from models.fraud.windows import FeatureRow, stack
 from models.registry import Artifact
 from models.runtime import open_session
@@ -72,9 +72,10 @@ def _bare_model(artifact: Artifact, settings: Settings, texts: Sequence[str]) ->
 
 def bare_transactions(settings: Settings, rows: Sequence[FeatureRow]) -> float:
     """Payments a second through ONNX Runtime alone, features computed beforehand."""
-    session = open_session(resolve(CHAMPION, "fraud", wiring.models(settings)).path(GRAPH), device=settings.device)
+    artifact = resolve(CHAMPION, "fraud", wiring.models(settings))
+    session, keep = open_session(artifact.path(GRAPH), device=settings.device), keep_of(artifact)
     ordered = sorted(rows, key=lambda row: len(row.customer) + len(row.terminal))
-    feeds = [inputs(stack(ordered[start : start + _FRAUD_BATCH])).feeds() for start in range(0, len(ordered), _FRAUD_BATCH)]
+    feeds = [inputs(stack(ordered[start : start + _FRAUD_BATCH], keep)).feeds() for start in range(0, len(ordered), _FRAUD_BATCH)]
     return len(rows) / _fastest(feeds, session.run, wiring.threads(settings))
 
 

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import httpx
@@ -30,23 +32,34 @@ def ingest_file(settings: Settings, kind: str, file: Path, *, speed: float | Non
     chosen = load_format(record_format) if record_format is not None else None
     if chosen is None and file.suffix == ".csv":
         raise ConfigError("a CSV file needs --format: tabformer, sparkov, handbook, or a YAML file", file=str(file))
-    pace = Pace(speed)
-    sent = dead = 0
+    sent, dead = send(settings, _at_pace(read_file(file, kind, chosen), Pace(speed)), str(file))
+    sys.stderr.write(f"sent {sent[kind]} records to {RAW[kind].name}, {dead[kind]} to {RAW[kind].dead}\n")
+
+
+def _at_pace(records: Iterable[SourceRecord], pace: Pace) -> Iterator[SourceRecord]:
+    """The records, each when it is due."""
+    for record in records:
+        pace.wait_for(record.time)
+        yield record
+
+
+def send(settings: Settings, records: Iterable[SourceRecord], origin: str) -> tuple[Counter[str], Counter[str]]:
+    """How many records of each kind went to their topics, and how many to the dead letters, whose reason names `origin`."""
+    sent, dead = Counter[str](), Counter[str]()
     with EventProducer(settings) as producer:
         gate = wiring.open_gate(settings, producer)
-        for record in read_file(file, kind, chosen):
-            pace.wait_for(record.time)
+        for record in records:
             if gate is not None:
                 gate.take(len(record.raw))
             reason = record.reason or _too_big(record)
             if reason is None:
                 producer.send(record.message())
-                sent += 1
+                sent[record.kind] += 1
             else:
-                _send_dead(producer, record, reason, file)
-                dead += 1
+                _send_dead(producer, record, reason, origin)
+                dead[record.kind] += 1
         producer.flush()
-    sys.stderr.write(f"sent {sent} records to {RAW[kind].name}, {dead} to {RAW[kind].dead}\n")
+    return sent, dead
 
 
 def _too_big(record: SourceRecord) -> str | None:
@@ -54,9 +67,9 @@ def _too_big(record: SourceRecord) -> str | None:
     return f"record of {size} bytes; at most {MAX_RECORD_BYTES} are taken" if size > MAX_RECORD_BYTES else None
 
 
-def _send_dead(producer: EventProducer, record: SourceRecord, reason: str, file: Path) -> None:
+def _send_dead(producer: EventProducer, record: SourceRecord, reason: str, origin: str) -> None:
     """Send a dead letter; of a record too big even for that, the beginning (the file still holds it: the reason names the line)."""
-    told = f"{file}:{record.line}: {reason}"
+    told = f"{origin}:{record.line}: {reason}"
     sys.stderr.write(f"groundswell: {told}\n")
     source = Received(RAW[record.kind].name, -1, record.line, None, record.raw[:_MAX_DEAD_BYTES], time.time())
     producer.send(dead_letter_of(source, told, stage="ingest", now_s=time.time()))

@@ -45,7 +45,7 @@ def export_text(models: Path, exported: Exported, data: Path) -> None:
     """Export a finished run to a model folder, and print what it is worth."""
     _need_training()
     from models.training.text.heads import LANGUAGES
-    from models.training.text.prune import prune, texts_of
+    from models.training.text.prune import has_word_pieces, prune, texts_of
     from models.training.text.release import release
     from models.training.text.train import read_split
 
@@ -53,7 +53,7 @@ def export_text(models: Path, exported: Exported, data: Path) -> None:
     parts = read_split(data)
     with TemporaryDirectory() as folder:
         run = exported.run
-        if exported.pieces is not None:
+        if exported.pieces is not None or has_word_pieces(run):
             run = Path(folder)
             prune(exported.run, run, texts_of(parts.train, languages), size=exported.pieces)
         manifest, found = release(run, parts, out, data=data, now=utc_now(), languages=languages)
@@ -107,6 +107,53 @@ def import_text(models: Path, adopted: Adopted, texts: Path) -> None:
             print(f"{name.removeprefix('texts.')} on {texts.name}: {value:.3f}")
     slot = f"{adopted.task}.{adopted.language}"
     print(f"{manifest.reference} is here; `groundswell models promote {manifest.reference}` lets it serve {slot}")
+
+
+def train_fraud(recipe: str, data: Path | None, out: Path, *, resume: bool) -> None:
+    """Train a fraud network by a recipe."""
+    _need_training()
+    from models.training.fraud.release import learn
+
+    print(f"{learn(recipe, data, out, resume=resume)} holds the trained network; `models export fraud` makes a model of it")
+
+
+def export_fraud(models: Path, run: Path, reference: str, data: Path | None) -> None:
+    """Export a finished run to a model folder, and print what it is worth."""
+    _need_training()
+    from models.training.fraud.release import release
+
+    folder = release(run, _checked(reference), data, root=models)
+    manifest = find(reference, models).manifest
+    print_table(("measure", "value"), [(name, str(value)) for name, value in manifest.metrics.items()])
+    print(
+        f"{manifest.reference}, licence {manifest.licence}, is in {folder}; `groundswell models promote {reference}` lets it serve"
+    )
+
+
+def evaluate_fraud(models: Path, references: Sequence[str], data: Path, **options: Any) -> None:
+    """Print the Fraud Detection Handbook's protocol for boosted trees and the named models, and write these models' reports.
+
+    `options` are the fields of `models.training.fraud.evaluate.Asked`.
+    """
+    _need_training()
+    from models.training.fraud.evaluate import Asked, evaluate
+    from models.training.fraud.ledger import read_handbook
+
+    asked = Asked(**options)
+    if asked.out is not None and not references:
+        raise ConfigError("--out is for the reports of models: name one, as in fraud-encoder/2")
+    found = [find(each, models) for each in references]
+    print(evaluate(read_handbook(data), found, asked))
+    for each in references if asked.out is not None else ():
+        print(f"\nthe report of {each} is in {asked.out}/{each}: report.html and report.md")
+
+
+def cross_check_fraud(data: Path, *, samples: int) -> None:
+    """Print what boosted trees make of S-FFSD, on our sums and on its plain columns."""
+    _need_training()
+    from models.training.fraud.sffsd import cross_check, read
+
+    print(cross_check(read(data), samples=samples))
 
 
 def _print_figures(found: Sequence[Any]) -> None:

@@ -26,7 +26,7 @@ from models.text.watchlist import Watchlist, load_watchlist
 from search.kql import parse
 from search.predicate import compile_predicate
 from search.tantivy_index import TantivyIndex
-from streams.backlog import TOPICS, backlog
+from streams.backlog import TOPICS, in_flight
 from streams.gate import Gate
 from streams.kafka_client import EventProducer, Offsets
 from streams.ledger import Ledger
@@ -187,7 +187,7 @@ def open_gate(settings: Settings, producer: EventProducer, should_stop: Callable
         return None
     offsets, ledger = Offsets(settings), open_ledger(settings)
     return Gate(
-        backlog=lambda: backlog(offsets.ends(TOPICS), ledger.entries()),
+        backlog=lambda: in_flight(offsets.ends(TOPICS), ledger.entries()),
         max_records=settings.max_in_flight,
         max_bytes=_MAX_BYTES_IN_FLIGHT,
         on_wait=producer.flush,

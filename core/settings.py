@@ -43,7 +43,12 @@ class Settings:
     web_port: int = _row(8000, "Port that the web page is served on.")
     metrics_port: int = _row(0, "Port of the worker's own Prometheus metrics on 127.0.0.1; 0 = none.")
     text_batch: int = _row(64, "Most texts that are scored in one go.")
-    transaction_batch: int = _row(256, "Most transactions that are scored in one go.")
+    transaction_batch: int = _row(1000, "Most transactions that are scored in one go.")
+    lateness_s: float = _row(
+        2.0, "How far out of order payments and labels may come, in event time, and be scored as if in order."
+    )
+    idle_s: float = _row(0.4, "Silence after which a partition of payments or labels no longer holds the others up.")
+    label_wait_days: float = _row(30.0, "How long a label waits for a payment that is not there; then it is a dead letter.")
     index_batch: int = _row(1000, "Most documents written to the index in one commit.")
     index_within_s: float = _row(0.5, "Longest wait for an index batch to fill.")
     max_in_flight: int = _row(2000, "Embedded broker: most records between source and index; it keeps only 5 MB a partition.")

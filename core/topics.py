@@ -22,12 +22,16 @@ class Topic:
 NEWS_RAW = Topic("news.raw", "any", "news items as they arrive, JSON")
 SOCIAL_RAW = Topic("social.raw", "any", "social posts as they arrive, JSON")
 TRANSACTIONS_RAW = Topic("transactions.raw", "any", "payments as they arrive, JSON")
-LABELS_RAW = Topic("labels.raw", "transaction_id", "what investigations found about payments, JSON")
-TRANSACTIONS_PLACES = Topic(
-    "transactions.places", "transaction id", "which customer and terminal a payment belongs to, for its labels"
+LABELS_RAW = Topic("labels.raw", "any", "what investigations found about payments, JSON")
+TRANSACTIONS_BY_ID = Topic(
+    "transactions.by_id", "transaction id", "labels, and which customer and terminal a payment belongs to; parcels"
 )
-TRANSACTIONS_BY_TERMINAL = Topic("transactions.by_terminal", "terminal_id", "payments and labels, to meet the terminal's history")
-TRANSACTIONS_BY_CUSTOMER = Topic("transactions.by_customer", "customer_id", "payments with the terminal's history, and labels")
+TRANSACTIONS_BY_CUSTOMER = Topic(
+    "transactions.by_customer", "customer_id", "payments and labels, to meet the customer's history; parcels"
+)
+TRANSACTIONS_BY_TERMINAL = Topic(
+    "transactions.by_terminal", "terminal_id", "payments with the customer's history, and labels; parcels"
+)
 TEXT_SCORED = Topic("text.scored", "id", "scored news and posts, JSON")
 TRANSACTIONS_SCORED = Topic("transactions.scored", "id", "scored payments, JSON")
 ALERTS_MATCHES = Topic("alerts.matches", "rule and group", "events that a rule let through, and watermarks")
@@ -42,9 +46,9 @@ RAW: dict[str, Topic] = {
 SCORED = (TEXT_SCORED, TRANSACTIONS_SCORED)
 ALL = (
     *RAW.values(),
-    TRANSACTIONS_PLACES,
-    TRANSACTIONS_BY_TERMINAL,
+    TRANSACTIONS_BY_ID,
     TRANSACTIONS_BY_CUSTOMER,
+    TRANSACTIONS_BY_TERMINAL,
     *SCORED,
     ALERTS_MATCHES,
     ALERTS_TRANSITIONS,

@@ -30,8 +30,8 @@ _Previous = dict[str, list[_Replaced]]
 
 
 def aliases(root: Path = ARTIFACTS) -> dict[str, Slots]:
-    """Every alias with its slots."""
-    return _read(root)[0]
+    """Every alias with its slots; none in a folder in which nothing was promoted yet."""
+    return _read(root, missing_ok=True)[0]
 
 
 def slots_of(manifest: Manifest) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def slots_of(manifest: Manifest) -> tuple[str, ...]:
 
 def assigned(alias: str, root: Path = ARTIFACTS) -> Slots:
     """The slots of one alias."""
-    known = aliases(root)
+    known, _ = _read(root)
     if alias not in known:
         raise ModelError(f"no alias {alias!r} in {root / ALIASES}; there are: {', '.join(known) or 'none'}")
     return known[alias]

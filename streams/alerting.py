@@ -144,19 +144,19 @@ class EvaluateSeries:
         if rule is None:  # the rule was taken out of the file while its match was on the way
             return ()
         key = series_key(match)
-        raw = self.table.get(message, key)
+        raw = self.table.get(message.partition, key)
         state = None if raw is None else _series_decoder.decode(raw).state
         after, transitions = evaluate(rule, state, match, decided=self.clock())
-        self.table.put(message, key, _series_encoder.encode(Series(match.rule, match.stream, after)))
+        self.table.put(message.partition, key, _series_encoder.encode(Series(match.rule, match.stream, after)))
         return transitions
 
     def _mark(self, message: Received, watermark: Watermark) -> Sequence[Transition]:
         transitions: list[Transition] = []
-        for key, raw in list(self.table.items(message)):
+        for key, raw in list(self.table.items(message.partition)):
             series = _series_decoder.decode(raw)
             rule = self.rules.rule(series.rule)
             if rule is None:
-                self.table.delete(message, key)
+                self.table.delete(message.partition, key)
             elif series.stream == watermark.stream:
                 transitions += self._advance(message, key, series, rule, watermark)
         return transitions
@@ -164,9 +164,9 @@ class EvaluateSeries:
     def _advance(self, message: Received, key: str, series: Series, rule: Rule, watermark: Watermark) -> Sequence[Transition]:
         after, transitions = advance(rule, series.state, watermark.time, decided=self.clock())
         if after is None:
-            self.table.delete(message, key)
+            self.table.delete(message.partition, key)
         elif after != series.state:
-            self.table.put(message, key, _series_encoder.encode(Series(series.rule, series.stream, after)))
+            self.table.put(message.partition, key, _series_encoder.encode(Series(series.rule, series.stream, after)))
         return transitions
 
 

@@ -1,16 +1,16 @@
 """READ FIRST. The worker: which agent reads which topic, and what it does with a batch.
 
-    news.raw, social.raw ─► score_texts ──────────────────────────────► text.scored ────────┬─► index
-    transactions.raw ─► admit ─► meet_terminal ─► score_transactions ─► transactions.scored ┴─► match ─► alerts.matches
-    labels.raw ─► join_labels ─┘                                                             evaluate ─► alerts.transitions ─► route
+    news.raw, social.raw ─► score_texts ─────────────────────────────────► text.scored ───────┬─► index
+    transactions.raw ─► admit ───► meet_customer ─► score_transactions ──► transactions.scored ┴─► match ─► alerts.matches
+    labels.raw ─────────► └─► join_labels ─┘                                                   evaluate ─► alerts.transitions ─► route
 
 Every agent is `BatchRunner.run` over a `Stage`; what the stages do is in `texts.py`, `transactions.py`, `indexing.py`, `alerting.py`.
+Payments and labels are worked off in event-time order (`merge.py`); `silence.py` speaks for partitions in which nothing arrives.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,37 @@ from alerts.rules import RuleSet
 from alerts.store import AlertStore
 from core.clock import Clock
 from core.settings import Settings
+from core.topics import (
+    LABELS_RAW,
+    TRANSACTIONS_BY_CUSTOMER,
+    TRANSACTIONS_BY_ID,
+    TRANSACTIONS_BY_TERMINAL,
+    TRANSACTIONS_RAW,
+    Topic,
+)
+from models.fraud.history import CUSTOMER, DAY_S, TERMINAL
 from models.fraud.score import FraudScorer
 from search.index import Index
 from streams.alerting import EvaluateSeries, MatchRules, RouteTransitions
 from streams.backlog import READERS
-from streams.batches import BatchRunner, Stage
+from streams.batches import BatchRunner, Stage, Work
 from streams.indexing import IndexEvents
 from streams.kafka_client import MAX_REQUEST_BYTES
 from streams.ledger import Ledger
+from streams.merging import Merges
 from streams.messages import Received, Worked
-from streams.tables import RecordedTable, StateTable
+from streams.sender import MAX_BATCH_BYTES, Sender
+from streams.silence import Silence, Tide
+from streams.tables import StateTable
 from streams.texts import TextScoring, work_texts
-from streams.transactions import Admit, JoinLabels, MeetTerminal, ScoreTransactions
+from streams.transactions import Admit, Histories, JoinLabels, MeetCustomer, ScoreTransactions
 from streams.transport import Transport
 
 GROUP = "groundswell"
 _ENDS_EVERY_S = 5.0
+_RUNS_WAITING = 32  # runs of messages that an agent's queue holds before its partitions pause
+_PARCELS = 32  # worked off in one go: a few thousand payments at most
+_TABLES = {"join_labels": "labels", "meet_customer": "customers", "score_transactions": "terminals"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +69,18 @@ class Deps:
 def build_app(settings: Settings, deps: Deps) -> faust.App:
     """The Faust app with all agents registered; nothing runs yet."""
     app = _faust_app(settings)
-    runner = BatchRunner(app, deps.ledger, max_dead_ratio=settings.max_dead_ratio, fresh_broker=not settings.declare_topics)
+    sender, tide = Sender(app, partitions=settings.partitions), Tide()
+    fresh_broker = not settings.declare_topics
+    runner = BatchRunner(app, deps.ledger, sender, max_dead_ratio=settings.max_dead_ratio, fresh_broker=fresh_broker)
     app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms, settled=runner.settled)
-    for stage in _stages(app, settings, deps):
+    payment_stages, learn = _payment_stages(app, settings, deps, (sender, tide))
+    for stage in (*_event_stages(app, settings, deps, sender), *payment_stages):
         _register(app, runner, stage)
+    silence = Silence(app, runner, sender, tide, idle_s=settings.idle_s, partitions=settings.partitions, learn=learn)
+    app.on_partitions_revoked.connect(runner.give_away)
+    app.on_partitions_assigned.connect(runner.take_over)
     app.timer(_ENDS_EVERY_S)(runner.read_missing_ends)
+    app.task(silence.watch)
     return app
 
 
@@ -83,7 +105,8 @@ def _faust_app(settings: Settings) -> faust.App:
         producer_max_request_size=MAX_REQUEST_BYTES,
         table_standby_replicas=0,
         worker_redirect_stdouts=False,
-        Table=RecordedTable,
+        producer_max_batch_size=MAX_BATCH_BYTES,
+        stream_buffer_maxsize=_RUNS_WAITING,
         stream_wait_empty=False,  # what is unfinished when partitions move is worked off again, by id
     )
 
@@ -104,23 +127,50 @@ def _register(app: faust.App, runner: BatchRunner, stage: Stage) -> None:
     app.agent(source, name=stage.name)(agent)
 
 
-def _stages(app: faust.App, settings: Settings, deps: Deps) -> list[Stage]:
-    table = partial(StateTable, app, partitions=settings.partitions)
-    payments, clock = settings.transaction_batch, deps.clock
+def _event_stages(app: faust.App, settings: Settings, deps: Deps, sender: Sender) -> list[Stage]:
+    """What works texts and scored events off, message by message."""
+    series = StateTable(app, sender, "series", partitions=settings.partitions)
 
     async def score_texts(batch: Sequence[Received]) -> Worked:
-        return await asyncio.to_thread(work_texts, batch, deps.texts, clock)
+        return await asyncio.to_thread(work_texts, batch, deps.texts, deps.clock)
 
-    labels, terminals, customers, series = (table(name) for name in ("labels", "terminals", "customers", "series"))
-    score = ScoreTransactions(customers, deps.fraud, clock)
     return [
         Stage("score_texts", score_texts, settings.text_batch),
-        Stage("admit", Admit(clock), payments),
-        Stage("join_labels", JoinLabels(labels, clock), payments, table=labels),
-        Stage("meet_terminal", MeetTerminal(terminals), payments, table=terminals),
-        Stage("score_transactions", score, payments, table=customers),
         Stage("index", IndexEvents(deps.index), settings.index_batch, within_s=settings.index_within_s),
-        Stage("match", MatchRules(deps.rules, settings.partitions, clock), settings.index_batch),
-        Stage("evaluate", EvaluateSeries(deps.rules, series, clock), payments, table=series),
-        Stage("route", RouteTransitions(deps.rules, deps.store), payments),
+        Stage("match", MatchRules(deps.rules, settings.partitions, deps.clock), settings.index_batch),
+        Stage("evaluate", EvaluateSeries(deps.rules, series, deps.clock), settings.index_batch, table=series),
+        Stage("route", RouteTransitions(deps.rules, deps.store), settings.index_batch),
     ]
+
+
+def _payment_stages(
+    app: faust.App, settings: Settings, deps: Deps, shared: tuple[Sender, Tide]
+) -> tuple[list[Stage], dict[str, Callable[[Iterable[int]], None]]]:
+    """What brings payments to their score; all but the first merge their sources by event time. And how the tide learns from them."""
+    (sender, tide), partitions, clock = shared, settings.partitions, deps.clock
+    learn: dict[str, Callable[[Iterable[int]], None]] = {}
+
+    def merging(
+        name: str, topic: Topic, sources: Sequence[Topic], make: Callable[[Merges, StateTable], Work], hold: bool
+    ) -> Stage:
+        table = StateTable(app, sender, _TABLES[name], partitions=partitions)
+        merges = Merges(topic, sources, table, tide, partitions, hold)
+        learn[topic.name] = merges.learn
+        return Stage(name, make(merges, table), _PARCELS, table=table, settled=merges.settled, forget=merges.forget)
+
+    def join(merges: Merges, table: StateTable) -> Work:
+        return JoinLabels(merges, table, settings.label_wait_days * DAY_S, partitions)
+
+    def meet(merges: Merges, table: StateTable) -> Work:
+        return MeetCustomer(merges, Histories(table, CUSTOMER), partitions)
+
+    def score(merges: Merges, table: StateTable) -> Work:
+        return ScoreTransactions(merges, Histories(table, TERMINAL), deps.fraud, clock)
+
+    stages = [
+        Stage("admit", Admit(partitions, settings.lateness_s, tide, clock), settings.transaction_batch),
+        merging("join_labels", TRANSACTIONS_BY_ID, (TRANSACTIONS_RAW, LABELS_RAW), join, False),
+        merging("meet_customer", TRANSACTIONS_BY_CUSTOMER, (TRANSACTIONS_RAW, TRANSACTIONS_BY_ID), meet, True),
+        merging("score_transactions", TRANSACTIONS_BY_TERMINAL, (TRANSACTIONS_BY_CUSTOMER,), score, True),
+    ]
+    return stages, learn

@@ -10,8 +10,8 @@ from core.topics import (
     SCORED,
     SOCIAL_RAW,
     TRANSACTIONS_BY_CUSTOMER,
+    TRANSACTIONS_BY_ID,
     TRANSACTIONS_BY_TERMINAL,
-    TRANSACTIONS_PLACES,
     TRANSACTIONS_RAW,
     Topic,
 )
@@ -20,10 +20,10 @@ from streams.ledger import Entry
 # Which stage reads which topics: the agents, the commits and the backlog all follow it.
 READERS: dict[str, tuple[Topic, ...]] = {
     "score_texts": (NEWS_RAW, SOCIAL_RAW),
-    "admit": (TRANSACTIONS_RAW,),
-    "join_labels": (LABELS_RAW, TRANSACTIONS_PLACES),
-    "meet_terminal": (TRANSACTIONS_BY_TERMINAL,),
-    "score_transactions": (TRANSACTIONS_BY_CUSTOMER,),
+    "admit": (TRANSACTIONS_RAW, LABELS_RAW),
+    "join_labels": (TRANSACTIONS_BY_ID,),
+    "meet_customer": (TRANSACTIONS_BY_CUSTOMER,),
+    "score_transactions": (TRANSACTIONS_BY_TERMINAL,),
     "index": SCORED,
     "match": SCORED,
     "evaluate": (ALERTS_MATCHES,),
@@ -53,3 +53,16 @@ def backlog(ends: Mapping[tuple[str, int], int], entries: Iterable[Entry]) -> in
         names = {topic.name for topic in topics}
         waiting += sum(max(0, end - done.get((stage, *place), 0)) for place, end in ends.items() if place[0] in names)
     return waiting
+
+
+def in_flight(ends: Mapping[tuple[str, int], int], entries: Iterable[Entry]) -> int:
+    """The backlog, or the payments on their way to a score where those are more: a parcel is one message and holds many.
+
+    >>> in_flight({}, [Entry("admit", "transactions.raw", 0, 9, 8, 0, 2), Entry("score_transactions", "", 0, 1, 5, 0, 0)])
+    3
+    """
+    rows = list(entries)
+    admitted = sum(row.passed for row in rows if row.stage == "admit" and row.topic == TRANSACTIONS_RAW.name)
+    scored = sum(row.passed for row in rows if row.stage == "score_transactions")
+    dead = sum(row.dead for row in rows if row.stage in ("meet_customer", "score_transactions"))
+    return max(backlog(ends, rows), admitted - scored - dead)

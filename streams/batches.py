@@ -1,22 +1,22 @@
 """The shell around every agent: take a batch, work it off, send, count, ack. Nothing is acked before its outcome is confirmed.
 
-noack_take ─► work ─► send and confirm, dead letters too ─► confirm table changes ─► ledger ─► ack
-               │ Retryable: back off with jitter, for as long as it takes; the offset stays uncommitted
-               │ anything else: once more record by record; a record that fails alone is a dead letter
-               └ TooManyDeadLetters, or a bug in the shell itself: the process ends, its supervisor restarts it
+take ─► work ─► send and confirm, dead letters too ─► save table changes ─► ledger ─► settled, to be committed
+         │ Retryable: back off with jitter, for as long as it takes; the offset stays uncommitted
+         │ anything else: once more record by record; a record that fails alone is a dead letter
+         └ TooManyDeadLetters, or a bug in the shell itself: the process ends, its supervisor restarts it
+
+When partitions move, what is in hand is finished before they are given away; what a stage holds is forgotten and read again.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import tenacity
-from aiokafka.errors import KafkaError
-from faust.exceptions import ProducerSendError
 from faust.types import TP
 
 from core import log, metrics
@@ -24,12 +24,17 @@ from core.errors import Retryable
 from streams.backlog import readers_of
 from streams.continuity import Continuity, Verdict
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, dead_letter_of
-from streams.ledger import Ledger, Outcome
-from streams.messages import Outgoing, Received, Worked, received
+from streams.ledger import ABSORBED, DEAD, PASSED, Ledger, Tally
+from streams.messages import Place, Received, Worked, received
+from streams.sender import Sender
 from streams.tables import StateTable
+from streams.take import take
 
 EXIT_TOO_MANY_DEAD = 3  # a supervisor does not restart this one: a person must look
 EXIT_BUG = 70  # EX_SOFTWARE
+_RUNS = 16  # of messages that an agent takes at once
+_BATCH_BYTES = 600_000  # in a batch: some 1,500 payments in parcels, so that stages work side by side rather than in turn
+_MOVE_WITHIN_S = 6.0  # for what is in hand when partitions move; the group waits for us at most 20 s
 
 Work = Callable[[Sequence[Received]], Awaitable[Worked]]
 _log = log.get(__name__)
@@ -37,64 +42,112 @@ _log = log.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of the pipeline: its name in the ledger, how it works a batch off, and how large a batch is."""
+    """One step of the pipeline: its name in the ledger, how it works a batch off, and how many messages a batch has at most.
+
+    `settled` is told what the ledger has counted, `forget` that all partitions are read again from what is settled. A stage with them
+    holds messages back; it finds itself which of a batch's records fails, so that a failure of its work is a bug.
+    """
 
     name: str
     work: Work
     size: int
-    within_s: float = 0.05
-    table: StateTable | None = None  # written by `work`: its changelog is confirmed before the ack
+    within_s: float = 0.0  # how long it waits for more
+    table: StateTable | None = None  # written by `work`: its changes are saved before the batch is settled
+    settled: Callable[[Mapping[Place, Mapping[int, Tally]]], None] | None = None
+    forget: Callable[[], None] | None = None
 
 
 class BatchRunner:
     """Runs stages for one Faust app."""
 
-    def __init__(self, app: Any, ledger: Ledger, *, max_dead_ratio: float, fresh_broker: bool = False) -> None:
+    def __init__(self, app: Any, ledger: Ledger, sender: Sender, *, max_dead_ratio: float, fresh_broker: bool = False) -> None:
         self._app = app
         self._ledger = ledger
+        self._sender = sender
         self._max_dead_ratio = max_dead_ratio
         # On a broker that was made for this run, a partition without a ledger row begins at offset 0, and the ledger's rows are its own.
         self._fresh_broker = fresh_broker
+        self._stages: list[Stage] = []
         self._partitions: dict[tuple[str, str, int], Continuity] = {}
-        self._acked: dict[tuple[str, str, int], int] = {}
+        self._done: dict[tuple[str, str, int], int] = {}
+        self._arrived: dict[tuple[str, str, int], float] = {}
         self._busy: set[str] = set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._moving = False  # from when partitions are given away until they are assigned, nothing is begun or saved
         self._still: dict[tuple[str, str, int], int] = {}
 
     async def run(self, stage: Stage, stream: Any) -> None:
         """Work a stream off for ever; an error that must not pass ends the process."""
         ratio = DeadRatio(self._max_dead_ratio)
-        async for events in stream.noack_take(stage.size, within=stage.within_s):
+        self._stages.append(stage)
+        async for events in take(stream, _RUNS, within_s=stage.within_s):
             try:
-                self._busy.add(stage.name)
-                batch, done = await self._without_holes(stage, events)
-                settled = await self._settle(stage, batch, ratio) if batch else []
-                self._busy.discard(stage.name)
+                for part in self._parts(stage, events):
+                    self._busy.add(stage.name)
+                    self._quiet.clear()
+                    batch = await self._without_holes(stage, part)
+                    if batch:
+                        await self._settle(stage, batch, ratio)
+                    self._busy.discard(stage.name)
+                    if not self._busy:
+                        self._quiet.set()
             except asyncio.CancelledError:
                 raise
             except TooManyDeadLetters as error:
                 _end_process(stage, error, EXIT_TOO_MANY_DEAD)
             except BaseException as error:  # noqa: BLE001 — Faust would ack the batch of an agent that raises
                 _end_process(stage, error, EXIT_BUG)
-            self._note_acked(stage.name, (*done, *settled))
-            for message in (*done, *settled):
-                await stream.ack(message.event)
+            for event in events:  # for Faust's own book-keeping: what is committed is what `worked_to` says
+                await stream.ack(event)
 
-    async def _without_holes(self, stage: Stage, events: Sequence[Any]) -> tuple[list[Received], list[Received]]:
-        """The messages to work off, and those that are done; where some before them are missing, the partition is read again from there."""
+    def _parts(self, stage: Stage, events: Sequence[Any]) -> Iterator[Sequence[Received]]:
+        """The events' messages in batches; those from before partitions moved are left out, since they come again."""
+        generation = self._app.consumer_generation_id
+        messages: list[Received] = []
+        for event in events:
+            if event.message.generation_id == generation:
+                messages += received(event)
+        for batch in _batches(messages, stage.size):
+            if self._is_current(generation):
+                yield batch
+
+    def _is_current(self, generation: int) -> bool:
+        """Whether the partitions of a generation of the group are still this worker's."""
+        return generation == self._app.consumer_generation_id and not self._moving
+
+    async def _without_holes(self, stage: Stage, messages: Sequence[Received]) -> list[Received]:
+        """The messages to work off; where some before them are missing, the partition is read again from there."""
         batch: list[Received] = []
-        done: list[Received] = []
-        for message in map(received, events):
-            partition = self._partition(stage.name, message.topic, message.partition)
+        for message in messages:
+            key = (stage.name, message.topic, message.partition)
+            partition = self._partition(*key)
             verdict = partition.judge(message.offset)
-            if verdict in (Verdict.WORK, Verdict.DONE):
-                (batch if verdict is Verdict.WORK else done).append(message)
-                continue
-            self._app.consumer._unacked_messages.discard(message.event.message)  # it comes again as another message
-            if verdict is Verdict.REWIND:
+            self._arrived[key] = time.monotonic()
+            if verdict is Verdict.WORK:
+                batch.append(message)
+            elif verdict is Verdict.REWIND:
                 place = {"stage": stage.name, "topic": message.topic, "partition": message.partition}
                 _log.warning("hole_read_again", **place, expected=partition.expected, found=message.offset)
                 await self._app.consumer.rewind(TP(message.topic, message.partition), partition.expected)
-        return batch, done
+        return batch
+
+    async def give_away(self, _app: Any = None, _revoked: Any = None, **_: Any) -> None:
+        """Finish what is in hand, then forget all that is known of partitions: called before they may go to other workers."""
+        try:
+            await asyncio.wait_for(self._quiet.wait(), _MOVE_WITHIN_S)
+        except TimeoutError:
+            _log.warning("moved_while_busy", stages=sorted(self._busy))
+        self._moving = True
+        for known in (self._partitions, self._done, self._arrived, self._still):
+            known.clear()
+        for stage in self._stages:
+            if stage.forget is not None:
+                stage.forget()
+
+    async def take_over(self, _app: Any = None, _assigned: Any = None, **_: Any) -> None:
+        """Go on with the partitions that were assigned."""
+        self._moving = False
 
     async def read_missing_ends(self) -> None:
         """Seek back where an idle stage has not come to the end of a partition since the last call.
@@ -119,13 +172,20 @@ class BatchRunner:
 
     def settled(self, place: TP) -> int | None:
         """The offset up to which every stage that reads the partition has worked it off; None where one cannot tell."""
-        offsets = [self._acked.get((stage, place.topic, place.partition)) for stage in readers_of(place.topic)]
+        offsets = [self._done.get((stage, place.topic, place.partition)) for stage in readers_of(place.topic)]
         return None if None in offsets else min((offset for offset in offsets if offset is not None), default=None)
 
-    def _note_acked(self, stage: str, messages: Sequence[Received]) -> None:
-        for message in messages:
-            key = (stage, message.topic, message.partition)
-            self._acked[key] = max(self._acked.get(key, 0), message.offset + 1)
+    def worked_to(self, stage: str, place: Place) -> int | None:
+        """The offset up to which a stage has worked a partition off, as this worker or the ledger knows; None where neither does."""
+        done = self._done.get((stage, *place))
+        if done is not None:
+            return done
+        settled = self._settled(stage, *place)
+        return None if settled is None else settled + 1
+
+    def arrived_s(self, stage: str, place: Place) -> float | None:
+        """When the stage last took a message of the partition in, by the monotonic clock; None where it has not."""
+        return self._arrived.get((stage, *place))
 
     def _partition(self, stage: str, topic: str, number: int) -> Continuity:
         key = (stage, topic, number)
@@ -137,21 +197,28 @@ class BatchRunner:
         settled = self._ledger.settled(stage, topic, number)
         return -1 if settled is None and self._fresh_broker else settled
 
-    async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> Sequence[Received]:
-        """Work a batch off until its outcome is confirmed and counted; the messages that were."""
-        started = time.monotonic()
+    async def _settle(self, stage: Stage, batch: Sequence[Received], ratio: DeadRatio) -> None:
+        """Work a batch off until its outcome is confirmed and counted; nothing is saved of one whose partitions have moved meanwhile."""
+        started, generation = time.monotonic(), self._app.consumer_generation_id
         worked, batch = await self._work(stage, batch)
-        ratio.count(len(batch) - len(worked.dead), len(worked.dead))
+        tallies = tally(batch, worked) if worked.settled is None else worked.settled
+        ratio.count(sum(each.passed + each.absorbed for found in tallies.values() for each in found.values()), len(worked.dead))
         letters = [dead_letter_of(message, reason, stage=stage.name, now_s=time.time()) for message, reason in worked.dead]
-        await self._patiently(stage.name, lambda: self._send([*worked.outgoing, *letters]))
+        await self._patiently(stage.name, lambda: self._sender.send([*worked.outgoing, *letters]))
+        if not self._is_current(generation):
+            _discard(stage)
+            return
         if stage.table is not None:
-            await self._patiently(stage.name, stage.table.confirm)
-        counts = tally(batch, worked)
-        await self._patiently(stage.name, lambda: asyncio.to_thread(self._ledger.settle, stage.name, counts))
-        for topic, partition_dead in _count_dead(worked).items():
-            metrics.RECORDS_DEAD.labels(topic=topic, stage=stage.name).inc(partition_dead)
+            await self._patiently(stage.name, stage.table.save)
+        await self._patiently(stage.name, lambda: asyncio.to_thread(self._ledger.settle, stage.name, tallies))
+        if stage.settled is not None:
+            stage.settled(tallies)
+        for (topic, number), found in tallies.items():
+            key = (stage.name, topic, number)
+            self._done[key] = max(self._done.get(key, 0), max(found) + 1)
+        for topic, count in _count_dead(worked).items():
+            metrics.RECORDS_DEAD.labels(topic=topic, stage=stage.name).inc(count)
         metrics.BATCH_SECONDS.labels(stage=stage.name).observe(time.monotonic() - started)
-        return batch
 
     async def _work(self, stage: Stage, batch: Sequence[Received]) -> tuple[Worked, Sequence[Received]]:
         """What the stage makes of the batch, and of which of its messages: a record that makes it fail is found and becomes a dead letter.
@@ -160,8 +227,11 @@ class BatchRunner:
         """
         try:
             return await self._patiently(stage.name, lambda: stage.work(batch)), batch
-        except Exception as error:  # noqa: BLE001 — a bug met by one record must not stop the others
+        except Exception as error:
+            if stage.forget is not None:
+                raise
             _log.error("batch_failed", stage=stage.name, records=len(batch), error=repr(error), exc_info=error)
+        _discard(stage)
         outcome = Worked()
         worked_off = []
         for message in batch:
@@ -175,10 +245,13 @@ class BatchRunner:
         return TP(message.topic, message.partition) in self._app.consumer.assignment()
 
     async def _work_alone(self, stage: Stage, message: Received) -> Worked:
+        before = None if stage.table is None else stage.table.changes()
         try:
             worked: Worked = await self._patiently(stage.name, lambda: stage.work([message]))
             return worked
         except Exception as error:  # noqa: BLE001
+            if stage.table is not None and before is not None:
+                stage.table.restore(before)
             return Worked(dead=[(message, f"unexpected {type(error).__name__}: {error}")])
 
     async def _patiently(self, stage: str, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -193,31 +266,37 @@ class BatchRunner:
                 return await call()
         raise AssertionError("unreachable: the retry has no end")
 
-    async def _send(self, messages: Sequence[Outgoing]) -> None:
-        """Send and wait until the broker has confirmed every message."""
-        if not messages:
-            return
-        producer = await self._app.maybe_start_producer()
-        try:
-            futures = [
-                await producer.send(m.topic, m.key, m.value, m.partition, None, list(m.headers) if m.headers else None)
-                for m in messages
-            ]
-            await asyncio.gather(*futures)
-        except (KafkaError, ProducerSendError) as error:
-            raise Retryable(f"the broker did not take a message: {error}") from error
+
+def _batches(messages: Sequence[Received], size: int) -> Iterator[Sequence[Received]]:
+    """The messages in batches of at most `size` and `_BATCH_BYTES`."""
+    begin = total = 0
+    for place, message in enumerate(messages):
+        if place - begin == size or (total + len(message.value) > _BATCH_BYTES and place > begin):
+            yield messages[begin:place]
+            begin, total = place, 0
+        total += len(message.value)
+    if begin < len(messages):
+        yield messages[begin:]
 
 
-def tally(batch: Sequence[Received], worked: Worked) -> dict[tuple[str, int], dict[int, Outcome]]:
+def tally(batch: Sequence[Received], worked: Worked) -> dict[Place, dict[int, Tally]]:
     """What became of each offset of a batch, by topic and partition."""
-    outcomes: dict[tuple[str, int], dict[int, Outcome]] = {}
+    tallies: dict[Place, dict[int, Tally]] = {}
     for message in batch:
-        outcomes.setdefault((message.topic, message.partition), {})[message.offset] = Outcome.PASSED
+        tallies.setdefault((message.topic, message.partition), {})[message.offset] = PASSED
     for message in worked.absorbed:
-        outcomes[message.topic, message.partition][message.offset] = Outcome.ABSORBED
+        tallies[message.topic, message.partition][message.offset] = ABSORBED
     for message, _ in worked.dead:
-        outcomes[message.topic, message.partition][message.offset] = Outcome.DEAD
-    return outcomes
+        tallies[message.topic, message.partition][message.offset] = DEAD
+    return tallies
+
+
+def _discard(stage: Stage) -> None:
+    """Give up what the stage's work has changed in its table and not saved."""
+    if stage.table is not None:
+        stage.table.restore({})
+    if stage.forget is not None:
+        stage.forget()
 
 
 def _count_dead(worked: Worked) -> dict[str, int]:

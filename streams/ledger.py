@@ -6,8 +6,7 @@ A row remembers the highest offset it has counted, so that a batch that a restar
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -28,15 +27,19 @@ _ledger = sa.Table(
 )
 
 
-class Outcome(Enum):
-    """What became of a record: it went on, it ended here as meant to (a label in a history), or it went to the dead letters."""
+class Tally(NamedTuple):
+    """What became of a message's records: they went on, ended here as meant to (a label in a history), or went to the dead letters.
 
-    PASSED = "passed"
-    ABSORBED = "absorbed"
-    DEAD = "dead"
+    Most messages are one record; a parcel between transaction stages holds many, and one that only tells a watermark none.
+    """
+
+    passed: int = 0
+    absorbed: int = 0
+    dead: int = 0
 
 
-_COUNTS = tuple(outcome.value for outcome in Outcome)
+PASSED, ABSORBED, DEAD = Tally(passed=1), Tally(absorbed=1), Tally(dead=1)
+_COUNTS = Tally._fields
 _KEY = ("epoch", "stage", "topic", "partition")
 _GROW = (
     _ledger.update()
@@ -71,16 +74,16 @@ class Ledger:
         self._epoch = epoch
         _metadata.create_all(engine)
 
-    def settle(self, stage: str, outcomes: Mapping[tuple[str, int], Mapping[int, Outcome]]) -> None:
-        """Count a batch whose outcome is confirmed: by (topic, partition), the outcome of each offset."""
+    def settle(self, stage: str, tallies: Mapping[tuple[str, int], Mapping[int, Tally]]) -> None:
+        """Count a batch whose outcome is confirmed: by (topic, partition), the tally of each offset."""
         mine = sa.and_(_ledger.c.epoch == self._epoch, _ledger.c.stage == stage)
         with writing(self._engine) as connection:
             rows = connection.execute(sa.select(_ledger.c.topic, _ledger.c.partition, _ledger.c.offset).where(mine))
             counted = {(topic, partition): offset for topic, partition, offset in rows}
             fresh: list[dict[str, Any]] = []
             grown: list[dict[str, Any]] = []
-            for place, found in outcomes.items():
-                new = [outcome for offset, outcome in found.items() if offset > counted.get(place, -1)]
+            for place, found in tallies.items():
+                new = [tally for offset, tally in found.items() if offset > counted.get(place, -1)]
                 if new:
                     key = dict(zip(_KEY, (self._epoch, stage, *place), strict=True))
                     row = _insertion(key, new, max(found)) if place not in counted else _growth(key, new, max(found))
@@ -106,12 +109,16 @@ class Ledger:
             return [Entry(*row) for row in connection.execute(sa.select(*columns).where(_ledger.c.epoch == self._epoch))]
 
 
-def _insertion(key: dict[str, Any], outcomes: list[Outcome], offset: int) -> dict[str, Any]:
+def _insertion(key: dict[str, Any], tallies: list[Tally], offset: int) -> dict[str, Any]:
     """The columns of a new row."""
-    return {**key, "offset": offset, **{outcome.value: outcomes.count(outcome) for outcome in Outcome}}
+    return {**key, "offset": offset, **_sums(tallies)}
 
 
-def _growth(key: dict[str, Any], outcomes: list[Outcome], offset: int) -> dict[str, Any]:
+def _growth(key: dict[str, Any], tallies: list[Tally], offset: int) -> dict[str, Any]:
     """The parameters of `_GROW`."""
-    counts = {f"add_{outcome.value}": outcomes.count(outcome) for outcome in Outcome}
+    counts = {f"add_{name}": count for name, count in _sums(tallies).items()}
     return {**{f"of_{name}": value for name, value in key.items()}, "to_offset": offset, **counts}
+
+
+def _sums(tallies: list[Tally]) -> dict[str, int]:
+    return dict(zip(_COUNTS, map(sum, zip(*tallies, strict=True)), strict=True))

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.ledger import Tally
+
+Place = tuple[str, int]  # topic and partition
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as it came; `arrived_s` is its time stamp, seconds since the epoch; `event` is Faust's, for table writes."""
+    """One message as it came; `arrived_s` is its time stamp, seconds since the epoch."""
 
     topic: str
     partition: int
@@ -14,12 +18,6 @@ class Received:
     key: bytes | None
     value: bytes
     arrived_s: float
-    event: Any = field(default=None, repr=False, compare=False)
-
-    @property
-    def place(self) -> tuple[str, int, int]:
-        """Topic, partition and offset."""
-        return self.topic, self.partition, self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +33,16 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Worked:
-    """What became of a batch: messages to send, records that cannot go on with their reason, and records that end here as meant to."""
+    """What became of a batch: messages to send, records that cannot go on with their reason, and records that end here as meant to.
+
+    `settled` is None where every message of the batch is worked off. A stage that holds messages back says itself which offsets are
+    settled, with what became of their records; those may be of earlier batches.
+    """
 
     outgoing: list[Outgoing] = field(default_factory=list)
     dead: list[tuple[Received, str]] = field(default_factory=list)
     absorbed: list[Received] = field(default_factory=list)
+    settled: dict[Place, dict[int, Tally]] | None = None
 
     def add(self, other: "Worked") -> None:
         """Take over what another part of the batch gave."""
@@ -48,8 +51,9 @@ class Worked:
         self.absorbed.extend(other.absorbed)
 
 
-def received(event: Any) -> Received:
-    """A Faust event's message; a tombstone reads as empty bytes."""
-    message = event.message
-    arrived_s = message.timestamp or 0.0
-    return Received(message.topic, message.partition, message.offset, message.key, event.value or b"", arrived_s, event)
+def received(event: Any) -> list[Received]:
+    """The messages of a Faust event, which carries a run of one partition's messages (`streams/transport.py`)."""
+    return [
+        Received(each.topic, each.partition, each.offset, each.key, each.value or b"", (each.timestamp or 0) / 1000.0)
+        for each in event.message.run
+    ]

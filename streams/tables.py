@@ -1,17 +1,12 @@
-"""State tables: bytes by key, in RocksDB, backed by a compacted changelog topic; written from inside a batch."""
+"""State tables: bytes by key, in RocksDB, backed by a compacted changelog topic; Faust's tables, written a batch at a time."""
 
-import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
-import faust
-import faust.streams
-from aiokafka.errors import KafkaError
-from faust.exceptions import ProducerSendError
+import rocksdict
 
-from core.errors import Retryable
-from streams.messages import Received
+from streams.sender import Sender
 
 # Faust's defaults reserve 64 MB × 3 of write buffer and up to 2 GB of cache per table and partition; 16 of those outgrow a machine.
 _ROCKS_OPTIONS = {
@@ -22,78 +17,97 @@ _ROCKS_OPTIONS = {
     "block_cache_compressed_size": 0,
     "max_open_files": 64,
 }
-
-
-class RecordedTable(faust.Table):
-    """Faust's table, which remembers the changelog messages that are not confirmed yet. The app is built with `Table=RecordedTable`."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.unconfirmed: list[Any] = []
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a change to the changelog topic, soon."""
-        sent = super().send_changelog(*args, **kwargs)
-        self.unconfirmed.append(sent)
-        return sent
+_STATE_KEY = b"\xff state"  # never the UTF-8 of a key
+Changes = dict[int, dict[bytes, bytes | None]]
 
 
 class StateTable:
-    """A table whose partitions are those of the topic that feeds it: a key is read and written under a message of its partition."""
+    """A table whose partitions are those of the topics that feed it.
 
-    def __init__(self, app: Any, name: str, *, partitions: int) -> None:
-        self._table = app.Table(
-            name,
-            key_type=bytes,
-            value_type=bytes,
-            partitions=partitions,
-            options=_ROCKS_OPTIONS,
-        )
+    Changes are seen by `get` at once and written by `save`: first to the changelog, then, in one step with the offset up to which the
+    changelog is there, to RocksDB. So after a kill the file is never ahead of the changelog, from which Faust brings it up to date. The
+    key of a partition's `state` is the last of a save: whoever recovers it has all that was saved before.
 
-    def get(self, message: Received, key: str) -> bytes | None:
-        """The value, or None."""
-        with _under(message):
-            try:
-                value: bytes = self._table[key.encode()]
-            except KeyError:
-                return None
-            return value
-
-    def put(self, message: Received, key: str, value: bytes) -> None:
-        """Set the value, here at once and in the changelog soon: await `confirm` before acking `message`."""
-        with _under(message):
-            self._table[key.encode()] = value
-
-    def delete(self, message: Received, key: str) -> None:
-        """Forget the key; nothing where it is not there."""
-        with _under(message):
-            self._table.pop(key.encode(), None)
-
-    async def confirm(self) -> None:
-        """Return once the broker has every change made so far; `Retryable` where it did not take one."""
-        while self._table.unconfirmed:
-            try:
-                await self._table.unconfirmed[0]
-            except (KafkaError, ProducerSendError) as error:
-                raise Retryable(f"the broker did not take a table's change: {error}") from error
-            self._table.unconfirmed.pop(0)
-
-    def items(self, message: Received) -> Iterator[tuple[str, bytes]]:
-        """All keys and values of the partition that `message` came from."""
-        store = self._table.data
-        for key, value in store._visible_items(store._db_for_partition(message.partition)):
-            yield key.decode(), value
-
-
-@contextmanager
-def _under(message: Received) -> Iterator[None]:
-    """Make `message` Faust's current event.
-
-    Inside `noack_take` there is none, since another task reads the stream, and Faust refuses to write a table without it (its issue
-    497). The private variable is the only way in; the live tests hold it to its meaning.
+    Faust's own writes (`table[key] = value`) make a message and a future each, 250 µs, only under a current event, and write
+    RocksDB before the changelog has the change. Declaring, assigning and recovering tables are Faust's.
     """
-    token = faust.streams._current_event.set(weakref.ref(message.event))
-    try:
-        yield
-    finally:
-        faust.streams._current_event.reset(token)
+
+    def __init__(self, app: Any, sender: Sender, name: str, *, partitions: int) -> None:
+        self._sender = sender
+        self._changes: Changes = {}
+        self._table = app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions, options=_ROCKS_OPTIONS)
+
+    def get(self, partition: int, key: str) -> bytes | None:
+        """The value, or None."""
+        return self._get(partition, key.encode())
+
+    def put(self, partition: int, key: str, value: bytes) -> None:
+        """Set the value, here at once and for good with `save`."""
+        self._changes.setdefault(partition, {})[key.encode()] = value
+
+    def delete(self, partition: int, key: str) -> None:
+        """Forget the key; nothing where it is not there."""
+        self._changes.setdefault(partition, {})[key.encode()] = None
+
+    def state(self, partition: int) -> bytes | None:
+        """What the stage keeps for a partition as a whole."""
+        return self._get(partition, _STATE_KEY)
+
+    def put_state(self, partition: int, value: bytes) -> None:
+        """Set that, behind all changes so far."""
+        changes = self._changes.setdefault(partition, {})
+        changes.pop(_STATE_KEY, None)
+        changes[_STATE_KEY] = value
+
+    def items(self, partition: int) -> Iterator[tuple[str, bytes]]:
+        """All keys and values of a partition."""
+        changes = self._changes.get(partition, {})
+        saved = {key: value for key, value in self._database(partition).items() if key != self._table.data.offset_key}
+        for key, value in {**saved, **changes}.items():
+            if value is not None and key != _STATE_KEY:
+                yield key.decode(), value
+
+    def part(self, partition: int, begin: bytes, size: int) -> tuple[list[tuple[str, bytes]], bytes | None]:
+        """The next `size` saved values from the key `begin` on, as they are now; and where the next part begins, None at the end."""
+        changes, found = self._changes.get(partition, {}), []
+        rows = self._database(partition).items(from_key=begin)
+        key = None
+        for key, saved in islice(rows, size):
+            value = changes.get(key, saved)
+            if value is not None and key not in (_STATE_KEY, self._table.data.offset_key):
+                found.append((key.decode(), value))
+        return found, None if key is None else key + b"\0"
+
+    def changes(self) -> Changes:
+        """A copy of what is not saved yet, for `restore`."""
+        return {partition: dict(changes) for partition, changes in self._changes.items()}
+
+    def restore(self, changes: Changes) -> None:
+        """Give up all changes that were made since `changes` was asked for."""
+        self._changes = changes
+
+    async def save(self) -> None:
+        """Return once the changes are in the changelog and in RocksDB; `Retryable` where the broker did not take them."""
+        store, topic = self._table.data, self._table.changelog_topic_name
+        for partition, changes in list(self._changes.items()):
+            last = await self._sender.append(topic, partition, [(key, value, ()) for key, value in changes.items()])
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            for key, value in changes.items():
+                if value is None:
+                    batch.delete(key)
+                else:
+                    batch.put(key, value)
+            batch.put(store.offset_key, str(last).encode())
+            self._database(partition).write(batch)
+            del self._changes[partition]
+
+    def _get(self, partition: int, key: bytes) -> bytes | None:
+        changes = self._changes.get(partition)
+        if changes is not None and key in changes:
+            return changes[key]
+        value: bytes | None = self._database(partition).get(key)
+        return value
+
+    def _database(self, partition: int) -> Any:
+        """Faust's RocksDB of a partition."""
+        return self._table.data._db_for_partition(partition)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from streams.ledger import Entry
 
 _TEXTS = "score_texts"
-_PAYMENTS = ("admit", "meet_terminal", "score_transactions")
+_HISTORIES = ("meet_customer", "score_transactions")
+_RAW = "transactions.raw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,15 @@ def totals(entries: Iterable[Entry]) -> Totals:
     def add(stage: str, field: str, topic: str = "") -> int:
         return sum(getattr(row, field) for row in rows if row.stage == stage and row.topic.startswith(topic))
 
-    texts, transactions = add(_TEXTS, "read"), add("admit", "read")
+    texts, transactions = add(_TEXTS, "read"), add("admit", "read", _RAW)
     return Totals(
         read=texts + transactions,
         scored=add(_TEXTS, "passed") + add("score_transactions", "passed"),
-        dead=add(_TEXTS, "dead") + sum(add(stage, "dead") for stage in _PAYMENTS),
+        dead=add(_TEXTS, "dead") + add("admit", "dead", _RAW) + sum(add(stage, "dead") for stage in _HISTORIES),
         indexed=add("index", "passed"),
         refused=add("index", "dead"),
         matches=add("evaluate", "passed"),
-        labels=add("join_labels", "read", "labels.raw"),
+        labels=add("admit", "read", "labels.raw"),
         texts=texts,
         transactions=transactions,
     )

@@ -1,21 +1,34 @@
-"""A Faust transport that commits what was acked, and no more: mends of faust-streaming 0.15.3 as subclasses of its aiokafka driver."""
+"""A Faust transport that commits what was settled, and no more: mends of faust-streaming 0.15.3 as subclasses of its aiokafka driver.
+
+It also hands messages over in runs: what was fetched of a partition in one go is one event of Faust, `event.message.run`. An event costs
+Faust 63 µs (queues, sensors, acks, tasks), and as much for each further agent that reads the topic; a message of a run costs 1.
+"""
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, ConsumerMessage
 from faust.types.tuples import ack_lock
 
+from core import log
+
+_log = log.get(__name__)
 _POLL_S = 1.0
-_YIELD_EVERY = 100  # messages handed over without letting the loop run
+_RUN = 250  # messages; an agent's queue holds 32 runs
+
+
+class Run(ConsumerMessage):
+    """A run of a partition's messages as one message of Faust; its offset is that of the last."""
+
+    run: Sequence[Any]
 
 
 class Consumer(driver.Consumer):
-    """Faust's consumer, which commits only what was worked off, and drains at half the cost."""
+    """Faust's consumer, which commits only what was worked off, and hands over messages in runs."""
 
     _n_acked: int
 
@@ -44,15 +57,14 @@ class Consumer(driver.Consumer):
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Hand fetched messages to their agents until the consumer or the fetcher stops."""
-        taken = 0
         try:
             while not (self.should_stop or fetcher.should_stop):
                 self.diag.set_flag(CONSUMER_FETCHING)
                 await asyncio.sleep(0)
-                async for tp, message in self.getmany(timeout=_POLL_S):
-                    taken += 1
-                    if taken % _YIELD_EVERY == 0:
-                        await asyncio.sleep(0)
+                for tp, message in await self._fetched():
+                    await asyncio.sleep(0)
+                    if not self.flow_active or message.generation_id != self.app.consumer_generation_id:
+                        break
                     await self._take(tp, message)
                 self.diag.unset_flag(CONSUMER_FETCHING)
         except (asyncio.CancelledError, *self.consumer_stopped_errors):
@@ -60,6 +72,50 @@ class Consumer(driver.Consumer):
                 raise
         finally:
             self.diag.unset_flag(CONSUMER_FETCHING)
+
+    async def _fetched(self) -> list[tuple[TP, Any]]:
+        """What was fetched, by partition in turn; nothing where partitions move meanwhile: it is read again then."""
+        generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(_POLL_S)
+        if records is None or self.should_stop:
+            return []
+        if not self.flow_active or self.app.consumer_generation_id != generation:
+            await self._seek_back()
+            return []
+        changelogs = self.app.tables.changelog_topics
+        found: list[tuple[TP, Any]] = []
+        for tp, messages in records.items():
+            if active is None or tp in active or tp in self._buffered_partitions:
+                if tp.topic in changelogs:
+                    found += [(tp, self._to_message(tp, message)) for message in messages]
+                else:
+                    found += [(tp, self._run(tp, messages[start : start + _RUN])) for start in range(0, len(messages), _RUN)]
+        return found
+
+    async def _seek_back(self) -> None:
+        """As Faust's `getmany` does where the flow has stopped: what was fetched is dropped, and read again from the committed offset."""
+        try:
+            await self.perform_seek()
+        except Exception as error:  # noqa: BLE001 — the seek at the end of the rebalance puts it right
+            _log.warning("seek_failed", error=repr(error))
+
+    def _run(self, tp: TP, messages: Sequence[Any]) -> Run:
+        last = messages[-1]
+        run = Run(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            (last.timestamp or 0) / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            b"",
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+        run.run = messages
+        return run
 
     async def _take(self, tp: TP, message: Any) -> None:
         """Deliver one message, whatever came before it: a stage itself holds what it gets against what it has settled."""

@@ -6,6 +6,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.uint64]
 States = npt.NDArray[np.int8]
 Flags = npt.NDArray[np.bool_]
 
@@ -27,13 +28,3 @@ def number_of(flags: Flags) -> Ints:
     [1, 0]
     """
     return np.asarray(np.sum(flags, axis=1), dtype=np.int64)
-
-
-def mean_of(values: Floats, counted: Flags) -> Floats:
-    """(N,): the mean of each row's counted values, 0 where there is none.
-
-    >>> mean_of(np.array([[1.0, 3.0], [5.0, 7.0]]), np.array([[True, True], [False, False]])).tolist()
-    [2.0, 0.0]
-    """
-    total = np.where(counted, values, 0.0).sum(axis=1)
-    return np.asarray(total / np.maximum(number_of(counted), 1), dtype=np.float64)

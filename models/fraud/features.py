@@ -1,4 +1,4 @@
-"""What the network reads: one token for the payment itself, then one for each entry of its customer's and its terminal's past."""
+"""What the network reads: one token for the payment itself, then one for each of the newest of its customer's and its terminal's past."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.fraud.aggregates import Spending, age_days, aggregates, log_ratio, spending
-from models.fraud.arrays import Floats, Ints, Singles, mean_of, number_of
-from models.fraud.history import DAY_S
+from models.fraud.aggregates import age_days, aggregates, usual_of
+from models.fraud.arrays import Floats, Ints, Singles, number_of
+from models.fraud.history import DAY_S, Keep
+from models.fraud.usual import log_ratio
 from models.fraud.windows import Histories, Window
 
 # Steps of 10 up to 300, where card payments are dense, then about 25 % each.
 AMOUNT_EDGES: Floats = np.array([*range(10, 301, 10), 380, 470, 590, 740, 920, 1150, 1450, 1800, 2250, 2800, 3500], np.float64)
+# The sums look back on all that is kept; a token for each would take twice the time.
+TOKENS = Keep(customer=32, terminal=32)
 CURRENT, CUSTOMER_STREAM, TERMINAL_STREAM = 0, 1, 4  # plus the label state of a past entry
 VISITS_MAX = 3
 SIZES: dict[str, int] = {"amount": len(AMOUNT_EDGES) + 1, "hour": 24, "weekday": 7, "stream": 7, "familiarity": VISITS_MAX + 3}
@@ -40,26 +43,26 @@ class Inputs:
 
 def inputs(histories: Histories) -> Inputs:
     """The network's inputs; a payment's own values do not depend on its neighbours in the batch, only the padding does."""
-    usual = spending(histories)
-    customer, terminal = histories.customer, histories.terminal
+    usual = usual_of(histories)
+    customer, terminal = histories.customer.newest(TOKENS.customer), histories.terminal.newest(TOKENS.terminal)
     width_c, width_t = customer.valid.shape[1], terminal.valid.shape[1]
     tokens = np.zeros((len(histories), 1 + width_c + width_t, len(CONTINUOUS)), np.float32)
     ids = np.zeros((*tokens.shape[:2], len(SIZES)), np.int64)
     _current(histories, usual, tokens[:, 0], ids[:, 0])
-    _past(histories, customer, usual.mean, tokens[:, 1 : 1 + width_c])
-    _past(histories, terminal, mean_of(terminal.amount, terminal.valid), tokens[:, 1 + width_c :])
+    _past(histories, customer, log_ratio(customer.amount, usual[:, None]), tokens[:, 1 : 1 + width_c])
+    _past(histories, terminal, terminal.ratio, tokens[:, 1 + width_c :])
     _past_ids(customer, CUSTOMER_STREAM, ids[:, 1 : 1 + width_c])
     _past_ids(terminal, TERMINAL_STREAM, ids[:, 1 + width_c :])
     mask = np.concatenate([np.ones((len(histories), 1)), customer.valid, terminal.valid], axis=1).astype(np.float32)
     return Inputs(tokens=tokens * mask[:, :, None], ids=ids, mask=mask, base=aggregates(histories, usual))
 
 
-def _current(histories: Histories, usual: Spending, tokens: Singles, ids: Ints) -> None:
+def _current(histories: Histories, usual: Floats, tokens: Singles, ids: Ints) -> None:
     """Write the payments' own tokens."""
     turn = histories.local_s % DAY_S * (2 * np.pi / DAY_S)
     newest = np.min(age_days(histories, histories.customer), axis=1, initial=28.0, where=histories.customer.valid)
     tokens[:, 0] = np.log1p(histories.amount)
-    tokens[:, 1] = log_ratio(histories.amount, usual.mean)
+    tokens[:, 1] = log_ratio(histories.amount, usual)
     tokens[:, 3] = np.sin(turn)
     tokens[:, 4] = np.cos(turn)
     tokens[:, 5] = np.log1p(24.0 * newest)
@@ -70,13 +73,13 @@ def _current(histories: Histories, usual: Spending, tokens: Singles, ids: Ints) 
     ids[:, 4] = np.minimum(number_of(histories.customer.same & histories.customer.valid), VISITS_MAX)
 
 
-def _past(histories: Histories, window: Window, mean: Floats, tokens: Singles) -> None:
-    """Write the continuous values of one side's entries; `mean` is what their amounts are held against."""
+def _past(histories: Histories, window: Window, ratio: Floats, tokens: Singles) -> None:
+    """Write the continuous values of one side's entries; `ratio` is that of each to what its own customer usually pays."""
     age = age_days(histories, window)
     turn = window.time_s % DAY_S * (2 * np.pi / DAY_S)
     older = np.concatenate([age[:, 1:], age[:, -1:]], axis=1)
     tokens[:, :, 0] = np.log1p(window.amount)
-    tokens[:, :, 1] = log_ratio(window.amount, mean[:, None])
+    tokens[:, :, 1] = ratio
     tokens[:, :, 2] = log_ratio(window.amount, histories.amount[:, None])
     tokens[:, :, 3] = np.sin(turn)
     tokens[:, :, 4] = np.cos(turn)

@@ -3,41 +3,57 @@
 Index 0 along the history axis is the newest entry; `valid` tells entries from padding.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from core.clock import epoch_s
 from core.records import Transaction
-from models.fraud.arrays import Flags, Floats, Ints, States
-from models.fraud.history import CUSTOMER, TERMINAL, Entry, Ring
+from models.fraud.arrays import Flags, Floats, Ints, Marks, States
+from models.fraud.history import CUSTOMER, KEEP, LABEL_BITS, RECORD, TERMINAL, UNKNOWN, Keep, Ring, counterpart
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """A payment and the entries it looks back on, newest first; labels count only if known at the payment's time."""
+    """A payment and the parts of both rings that it looks back on; labels count only if known at the payment's time."""
 
     transaction: Transaction
     time_s: float
-    customer: tuple[Entry, ...]
-    terminal: tuple[Entry, ...]
+    customer: Ring
+    terminal: Ring
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One side's past of N payments: every array is (N, entries)."""
+    """One side's past of N payments: every array is (N, entries).
+
+    `ratio` is what the entries carry, see `models.fraud.usual.ratios`; 0 on the customer's side, whose entries carry none.
+    """
 
     time_s: Floats
     amount: Floats
+    ratio: Floats
     state: States
     same: Flags
     valid: Flags
 
     def take(self, rows: Ints) -> "Window":
         """The same window of some of the payments; a row may be taken more than once."""
-        return Window(self.time_s[rows], self.amount[rows], self.state[rows], self.same[rows], self.valid[rows])
+        return self._each(lambda array: array[rows])
+
+    def narrowed(self) -> "Window":
+        """The window without the columns at its end that hold nothing but padding."""
+        width = int(np.max(np.flatnonzero(self.valid.any(axis=0)), initial=-1)) + 1
+        return self.newest(width)
+
+    def newest(self, count: int) -> "Window":
+        """The window of no more than the newest `count` entries."""
+        return self._each(lambda array: array[:, :count])
+
+    def _each(self, change: Callable[[Any], Any]) -> "Window":
+        return Window(*(change(getattr(self, each.name)) for each in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,10 @@ class Histories:
     def __len__(self) -> int:
         return len(self.time_s)
 
+    def narrowed(self) -> "Histories":
+        """The same, padded no further than the longest pasts of these payments need."""
+        return replace(self, customer=self.customer.narrowed(), terminal=self.terminal.narrowed())
+
     def take(self, rows: Ints) -> "Histories":
         """Some of the payments; a row may be taken more than once."""
         return Histories(
@@ -64,6 +84,21 @@ class Histories:
         )
 
 
+def joined(parts: Sequence[Histories]) -> Histories:
+    """The payments of several histories of the same widths one after another."""
+    return Histories(
+        time_s=np.concatenate([part.time_s for part in parts]),
+        local_s=np.concatenate([part.local_s for part in parts]),
+        amount=np.concatenate([part.amount for part in parts]),
+        customer=_joined([part.customer for part in parts]),
+        terminal=_joined([part.terminal for part in parts]),
+    )
+
+
+def _joined(parts: Sequence[Window]) -> Window:
+    return Window(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Window)))
+
+
 def features(transaction: Transaction, customer: Ring, terminal: Ring) -> FeatureRow:
     """What a score of `transaction` may use: entries before (time, id) and labels that had arrived by then.
 
@@ -73,41 +108,39 @@ def features(transaction: Transaction, customer: Ring, terminal: Ring) -> Featur
     return FeatureRow(
         transaction=transaction,
         time_s=time_s,
-        customer=customer.before(time_s, transaction.id, CUSTOMER),
-        terminal=terminal.before(time_s, transaction.id, TERMINAL),
+        customer=customer.snapshot(time_s, transaction.id, CUSTOMER),
+        terminal=terminal.snapshot(time_s, transaction.id, TERMINAL),
     )
 
 
-def stack(rows: Sequence[FeatureRow]) -> Histories:
-    """The rows as padded arrays, as wide as the longest past among them."""
+def stack(rows: Sequence[FeatureRow], keep: Keep = KEEP) -> Histories:
+    """The rows as padded arrays, as wide as the longest past among them, of which a model may read only the newest `keep`."""
     time_s = np.array([row.time_s for row in rows], dtype=np.float64)
+    terminals = np.array([counterpart(row.transaction.terminal_id) for row in rows], dtype=np.uint64)
+    customers = np.array([counterpart(row.transaction.customer_id) for row in rows], dtype=np.uint64)
     return Histories(
         time_s=time_s,
         local_s=time_s,
         amount=np.array([row.transaction.amount for row in rows], dtype=np.float64),
-        customer=_window([row.customer for row in rows], time_s, [row.transaction.terminal_id for row in rows]),
-        terminal=_window([row.terminal for row in rows], time_s, [row.transaction.customer_id for row in rows]),
+        customer=_window([row.customer.records for row in rows], time_s, terminals, keep.customer),
+        terminal=_window([row.terminal.records for row in rows], time_s, customers, keep.terminal),
     )
 
 
-def _window(pasts: Sequence[tuple[Entry, ...]], time_s: Floats, others: Sequence[str]) -> Window:
-    """The pasts as one window; `others` names each payment's own counterpart."""
-    lengths = np.array([len(past) for past in pasts], dtype=np.int64)
-    total = int(lengths.sum())
-    valid = np.arange(int(lengths.max(initial=0))) < lengths[:, None]
-    flat = list(chain.from_iterable(pasts))
-    arrived = np.fromiter((entry.label_s for entry in flat), np.float64, total) <= np.repeat(time_s, lengths)
-    label = np.fromiter((entry.label for entry in flat), np.int8, total)
-    same = (entry.other == other for past, other in zip(pasts, others, strict=True) for entry in past)
-    window = Window(
-        time_s=np.zeros(valid.shape),
-        amount=np.zeros(valid.shape),
-        state=np.zeros(valid.shape, np.int8),
-        same=np.zeros(valid.shape, np.bool_),
+def _window(blocks: Sequence[bytes], time_s: Floats, others: Marks, keep: int) -> Window:
+    """The newest `keep` of each block of records, newest first; `others` marks each payment's own counterpart."""
+    length = np.fromiter(map(len, blocks), np.int64, len(blocks)) // RECORD.itemsize
+    step = np.arange(min(keep, int(length.max(initial=0))))
+    valid = step < length[:, None]
+    place = np.where(valid, np.cumsum(length)[:, None] - 1 - step, 0)
+    records = np.frombuffer(b"".join(blocks), RECORD)
+    mark = records["mark"][place]
+    known = valid & (records["label_s"][place] <= time_s[:, None])
+    return Window(
+        time_s=np.where(valid, records["time_s"][place], 0.0),
+        amount=np.where(valid, records["amount"][place], 0.0).astype(np.float64),
+        ratio=np.where(valid, records["ratio"][place], 0.0).astype(np.float64),
+        state=np.where(known, mark & LABEL_BITS, UNKNOWN).astype(np.int8),
+        same=valid & ((mark & ~LABEL_BITS) == others[:, None]),
         valid=valid,
     )
-    window.time_s[valid] = np.fromiter((entry.time_s for entry in flat), np.float64, total)
-    window.amount[valid] = np.fromiter((entry.amount for entry in flat), np.float64, total)
-    window.state[valid] = label * arrived
-    window.same[valid] = np.fromiter(same, np.bool_, total)
-    return window

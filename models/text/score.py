@@ -15,7 +15,7 @@ from core.records import ModelRef, Sentiment, Topic
 from models.registry import Artifact, Manifest
 from models.runtime import Device, Mode, Session, open_session
 from models.text.batching import Batch, plan
-from models.text.chunks import Chunked, Chunker, Probabilities, combine
+from models.text.chunks import Chunked, Chunker, Probabilities, agree, combine
 from models.text.config import Head, TextConfig, read_config
 
 GRAPH = "model.onnx"
@@ -118,7 +118,9 @@ class TextScorer:
         return TextScore(
             lang=lang,
             sentiment=None if sentiment is None else to_sentiment(_opinion(sentiment, logits), sentiment.labels),
-            topic=None if topic is None else to_topic(_evenly(topic, logits), topic, region=_region(heads.get("region"), logits)),
+            topic=None
+            if topic is None
+            else to_topic(_subject(topic, logits), topic, region=_region(heads.get("region"), logits)),
             reason="long text: only its beginning was scored" if chunked.cut else None,
             model=self.manifest.ref,
         )
@@ -134,12 +136,12 @@ def _opinion(head: Head, logits: Logits) -> Probabilities:
     return combine(chunks, 1.0 - chunks[:, head.labels.index("neutral")])
 
 
-def _evenly(head: Head, logits: Logits) -> Probabilities:
-    return combine(answers(head, logits), np.ones(len(logits)))
+def _subject(head: Head, logits: Logits) -> Probabilities:
+    return agree(answers(head, logits))
 
 
 def _region(head: Head | None, logits: Logits) -> str | None:
-    return None if head is None else head.labels[int(_evenly(head, logits).argmax())]
+    return None if head is None else head.labels[int(_subject(head, logits).argmax())]
 
 
 def softmax(logits: np.ndarray[Any, Any]) -> Probabilities:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,18 +107,27 @@ def test_search_agrees_with_offline_scores(sample_run: SampleRun, tmp_path: Path
     assert len(found) == offline > 100
     chinese = hits(sample_run.data, "lang:zh")
     assert len(chinese) >= lines("news-hotlist-zh.jsonl")
-    assert all(hit["sentiment"] is None and "no model for language 'zh'" in hit["reason"] for hit in chinese)
+    assert {hit["model"]["name"] for hit in chinese} == {"text-zh"}
+    assert {hit["sentiment"]["label"] for hit in chinese} == {"negative", "neutral", "positive"}
 
 
 def test_fraud_scores_agree_with_offline_scores(sample_run: SampleRun, tmp_path: Path) -> None:
-    """Streamed scores are those of `groundswell score transactions`, but where events raced through the partitions at full speed."""
+    """Streamed scores are those of `groundswell score transactions`, whatever partitions the events raced through."""
     target = tmp_path / "out.jsonl"
     source, labels = SAMPLES / "transactions.jsonl", SAMPLES / "labels.jsonl"
     groundswell("score", "transactions", "--input", source, "--labels", labels, "--output", target)
     offline = {line["id"]: line["fraud_score"] for line in map(json.loads, target.read_bytes().splitlines())}
-    high = {name for name, score in offline.items() if score >= 0.9}
-    streamed = {hit["id"] for hit in hits(sample_run.data, "fraud_score >= 0.9")}
-    assert len(high & streamed) >= 0.9 * len(high | streamed) > 5
+    streamed: dict[str, float] = {}
+    for low, high in pairwise(shares_of(sorted(offline.values()), 8_000)):
+        found = hits(sample_run.data, f"fraud_score >= {low:.9f} and fraud_score < {high:.9f}")
+        streamed |= {hit["id"]: hit["fraud_score"] for hit in found}
+    assert set(streamed) == set(offline)
+    assert {name: score for name, score in streamed.items() if abs(score - offline[name]) > 1e-5} == {}
+
+
+def shares_of(scores: list[float], most: int) -> list[float]:
+    """Bounds between which lie at most `most` of the sorted scores, so that a search shows them all."""
+    return [0.0, *(scores[place] for place in range(most, len(scores), most)), 1.1]
 
 
 def test_a_worker_killed_in_mid_replay_loses_and_doubles_nothing(
@@ -136,17 +146,14 @@ def test_a_worker_killed_in_mid_replay_loses_and_doubles_nothing(
     summary = summary_of(output)
     expected = sample_run.summary
     assert summary["read"] == summary["indexed"] == expected["read"]
-    assert (
-        expected["read"] <= summary["scored"] <= expected["read"] + kills * 700
-    )  # at least once: a batch of each stage at a kill
+    assert expected["read"] <= summary["scored"] <= expected["read"] + kills * 64  # at least once: texts of the batch at a kill
     assert summary["dead"] == summary["pending"] == 0
     assert {hit["id"] for hit in hits(tmp_path, "kind:(news or social)")} == {
         hit["id"] for hit in hits(sample_run.data, "kind:(news or social)")
     }
     frauds = {hit["id"] for hit in hits(tmp_path, "fraud_score >= 0.9")}
     alerted = {each["group"]["id"] for each in receiver.transitions if each["rule"] == "fraud-payment"}
-    assert frauds <= alerted
-    assert len(alerted - frauds) <= 3  # scored lower when scored again, since more labels had come
+    assert alerted == frauds
     assert len(receiver.got) == summary["transitions"]  # one webhook-id each, however often it was sent
     assert {each["rule"] for each in receiver.transitions} >= {"fraud-payment"}
 

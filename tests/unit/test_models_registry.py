@@ -140,6 +140,7 @@ def test_a_licence_that_is_not_known_is_refused(root: Path) -> None:
 
 
 def test_every_model_that_the_shipped_aliases_name_is_there() -> None:
+    assert {"champion", "permissive"} <= set(aliases())
     for alias, slots in aliases().items():
         for slot in slots:
             assert slot in slots_of(resolve(alias, slot).manifest)
@@ -152,6 +153,7 @@ def command(root: Path, *arguments: str) -> str:
 
 
 def test_the_commands_promote_list_and_roll_back(root: Path) -> None:
+    assert len(command(root, "list", "--json").splitlines()) == 3, "a folder without promotions can be listed"
     command(root, "promote", "mini/1")
     assert "mini/2" in command(root, "promote", "mini/2", "--slot", "topic.en", "--slot", "sentiment.zh")
     rows = {row["model"]: row for row in map(json.loads, command(root, "list", "--json").splitlines())}

@@ -87,7 +87,7 @@ def test_figures_of_several_labels_by_hand() -> None:
 def test_calibration_asks_the_first_label_and_leaves_out_what_was_not_scored() -> None:
     rows = [*topics(), row("丁", ("Macro",), (), source="finnl", confidence=0.0)]
     bins = figures.calibration(rows)
-    assert [(each.texts, each.right, round(each.confidence, 2)) for each in bins] == [(2, 1.0, 0.8), (1, 0.0, 0.9)]
+    assert [(each.count, each.share, round(each.mean, 2)) for each in bins] == [(2, 1.0, 0.8), (1, 0.0, 0.9)]
     assert figures.figures("finnl", rows, several=True).gap == pytest.approx((2 * 0.2 + 0.9) / 3)
 
 
@@ -277,6 +277,13 @@ def test_the_card_tells_what_a_network_was_made_of() -> None:
     assert "answers of the trained network `many`, made of multilingual-e5-small of Microsoft" in text
     assert "and of the trained network `one`, made of all-MiniLM-L6-v2" in text
     assert text.count("| Setting | Value |") == 3
+    longer = {**student, "start": "runs/small", "before": [*student["before"], student]}
+    text = card(manifest("Apache-2.0", SENTFIN), longer, found(), parity=[PARITY], limits=[])
+    assert (
+        "A smaller encoder, which goes on from the student `small`, that learned the answers of the trained network `many`"
+        in text
+    )
+    assert text.count("| Setting | Value |") == 4, "what both students were made of is told once"
 
 
 def test_a_free_licence_is_refused_for_data_without_one() -> None:

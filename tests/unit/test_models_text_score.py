@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from core.errors import ModelError
 from models.aliases import resolve
 from models.registry import ARTIFACTS, Artifact, load
-from models.text.chunks import CHUNK_TOKENS, MAX_CHUNKS, Chunker, combine
+from models.text.chunks import CHUNK_TOKENS, MAX_CHUNKS, Chunker, agree, combine
 from models.text.routing import TextModels
 from models.text.score import TextScore, TextScorer
 
@@ -75,6 +75,18 @@ def test_spanish_news_gets_the_sentiment_a_reader_would_give(scorer: TextModels)
     assert bad.model == resolve("champion", "sentiment.es").manifest.ref
 
 
+def test_chinese_news_gets_the_sentiment_and_topics_a_reader_would_give(scorer: TextModels) -> None:
+    bad, good, rules = scorer.score(
+        ["踩雷了，天天跌停，又亏了一大笔", "业绩大涨，明天继续涨停，主力加油", "银保监会发布新规，规范互联网贷款业务"], ["zh"] * 3
+    )
+    assert bad.sentiment is not None
+    assert good.sentiment is not None
+    assert rules.topic is not None
+    assert (bad.sentiment.label, good.sentiment.label) == ("negative", "positive")
+    assert rules.topic.label == "Policy"
+    assert bad.model == resolve("champion", "sentiment.zh").manifest.ref
+
+
 def test_probabilities_sum_to_one_and_the_score_is_their_difference(scorer: TextModels) -> None:
     for score in scorer.score(TEXTS, ["en"] * len(TEXTS)):
         assert score.sentiment is not None
@@ -134,6 +146,18 @@ def test_a_book_is_cut_and_says_so(artifact: Artifact) -> None:
 def test_the_title_counts_half_and_opinion_outweighs_neutral_parts() -> None:
     parts = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     assert combine(parts, 1.0 - parts[:, 1]).round(6).tolist() == [0.5, 0.5, 0.0]
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=5))
+def test_parts_that_agree_on_a_topic_are_surer_and_none_can_veto(rows: list[list[float]]) -> None:
+    parts = np.array(rows) + 0.01
+    parts /= parts.sum(axis=1, keepdims=True)
+    found = agree(parts)
+    assert found.sum() == pytest.approx(1)
+    assert (found > 0).all()
+    alike = np.repeat(parts[:1], 3, axis=0)
+    assert agree(alike).argmax() == parts[0].argmax()
+    assert agree(alike).max() >= parts[0].max() - 1e-9
 
 
 def test_a_long_article_of_bad_news_is_negative(scorer: TextModels) -> None:

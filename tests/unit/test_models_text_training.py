@@ -21,7 +21,7 @@ from models.training.text.distil import Text, distil  # noqa: E402
 from models.training.text.finetune import disagreement, finetune, head_loss  # noqa: E402
 from models.training.text.heads import COLUMNS, HEADS, serving  # noqa: E402
 from models.training.text.judge import decide, dev_scores, torch_logits  # noqa: E402
-from models.training.text.loop import CHECKPOINT, RECIPE, finished, lineage, remember, same_settings  # noqa: E402
+from models.training.text.loop import CHECKPOINT, MEAN, RECIPE, finished, lineage, remember, same_settings  # noqa: E402
 from models.training.text.measure import bootstrap, macro_f1  # noqa: E402
 from models.training.text.near_duplicates import groups, shared  # noqa: E402
 from models.training.text.network import HEAD, build, open_tokenizer  # noqa: E402
@@ -89,6 +89,13 @@ def test_training_learns_what_the_texts_tell_and_leaves_logs(run: Path) -> None:
     assert scores["surge"] > 0.9
     assert scores["finnl"] > 0.5
     assert list((run / "logs").glob("events.*"))
+
+
+def test_every_text_counts_alike_in_what_decides_which_epoch_was_best(base: Path) -> None:
+    dev = [each for each in parts().dev if each.source == "finnl"] + [each for each in parts().dev if each.source == "surge"][:2]
+    scores = dev_scores(build(base), open_tokenizer(base, max_tokens=32), dev)
+    assert scores[MEAN] == pytest.approx((20 * scores["finnl"] + 2 * scores["surge"]) / 22)
+    assert scores["finnl"] != scores["surge"]
 
 
 def test_training_killed_and_resumed_ends_with_the_same_weights(base: Path, run: Path, tmp_path: Path) -> None:
@@ -164,7 +171,8 @@ def test_masked_training_lowers_the_loss_and_leaves_a_base(
     texts = [f"{WORDS[i % 8]} {WORDS[i % 8]} {WORDS[i % 8]} {WORDS[i % 8]}" for i in range(400)]
     recipe = Pretraining(base="", streams=(), epochs=8, batch_size=8, encoder_rate=3e-3, head_rate=1e-2)
     pretrain(base, texts, tmp_path, recipe=recipe)
-    losses = [float(line.split("minus_loss ")[1]) for line in capsys.readouterr().out.splitlines() if "minus_loss" in line]
+    told = [line for line in capsys.readouterr().out.splitlines() if "minus_loss" in line]
+    losses = [float(line.split("minus_loss ")[1].split()[0]) for line in told]
     assert losses[-1] > losses[0]
     assert losses[-1] > -1.0  # guessing among eight words is 2.08
     assert build(tmp_path).encoder.config.num_hidden_layers == 2
@@ -206,6 +214,10 @@ def test_a_student_learns_its_teachers_answers(run: Path, tmp_path: Path) -> Non
     answers = [decide(torch_logits(each, tokenizer, questions), "sentiment.en") for each in (build(run), student)]
     assert (answers[0] == answers[1]).all(1).mean() > 0.9
     assert student.encoder.config.hidden_size == 16
+    longer = msgspec.structs.replace(recipe, start=str(tmp_path), epochs=1, encoder_rate=0.0, head_rate=0.0)
+    distil(run, texts, dev, tmp_path / "longer", recipe=longer)
+    first, second = weights(tmp_path), weights(tmp_path / "longer")
+    assert all(np.array_equal(first[name], second[name]) for name in first), "it goes on as the student that it starts from"
 
 
 def test_the_export_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from streams.continuity import Continuity, Verdict
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, from_message, to_message
 from streams.dead_reader import DeadPlace
 from streams.gate import Gate
-from streams.ledger import Ledger, Outcome
+from streams.ledger import ABSORBED, DEAD, PASSED, Ledger
 from streams.messages import Received, Worked
 from streams.totals import totals
 from streams.watermarks import IDLE_S, Watermarks
@@ -37,14 +37,14 @@ def test_a_batch_is_counted_by_what_became_of_each_record() -> None:
     batch = [message(offset) for offset in range(4)]
     worked = Worked(dead=[(batch[1], "bad")], absorbed=[batch[3]])
     assert tally(batch, worked) == {
-        ("news.raw", 0): {0: Outcome.PASSED, 1: Outcome.DEAD, 2: Outcome.PASSED, 3: Outcome.ABSORBED},
+        ("news.raw", 0): {0: PASSED, 1: DEAD, 2: PASSED, 3: ABSORBED},
     }
 
 
 def test_a_batch_that_comes_again_is_counted_once(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.settle("score_texts", {("news.raw", 0): {0: Outcome.PASSED, 1: Outcome.DEAD}})
-    ledger.settle("score_texts", {("news.raw", 0): {0: Outcome.PASSED, 1: Outcome.DEAD, 2: Outcome.ABSORBED}})
+    ledger.settle("score_texts", {("news.raw", 0): {0: PASSED, 1: DEAD}})
+    ledger.settle("score_texts", {("news.raw", 0): {0: PASSED, 1: DEAD, 2: ABSORBED}})
     (entry,) = ledger.entries()
     assert (entry.offset, entry.passed, entry.absorbed, entry.dead, entry.read) == (2, 1, 1, 1, 3)
     assert open_ledger(tmp_path, "another broker's life").entries() == []
@@ -52,9 +52,9 @@ def test_a_batch_that_comes_again_is_counted_once(tmp_path: Path) -> None:
 
 def test_totals_balance(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
-    ledger.settle("score_texts", {("news.raw", 0): dict.fromkeys(range(5), Outcome.PASSED) | {5: Outcome.DEAD}})
-    ledger.settle("admit", {("transactions.raw", 1): dict.fromkeys(range(3), Outcome.PASSED) | {3: Outcome.DEAD}})
-    by_customer = {0: Outcome.PASSED, 1: Outcome.ABSORBED, 2: Outcome.PASSED, 3: Outcome.PASSED}
+    ledger.settle("score_texts", {("news.raw", 0): dict.fromkeys(range(5), PASSED) | {5: DEAD}})
+    ledger.settle("admit", {("transactions.raw", 1): dict.fromkeys(range(3), PASSED) | {3: DEAD}})
+    by_customer = {0: PASSED, 1: ABSORBED, 2: PASSED, 3: PASSED}
     ledger.settle("score_transactions", {("transactions.by_customer", 0): by_customer})
     found = totals(ledger.entries())
     assert (found.read, found.scored, found.dead) == (10, 8, 2)
@@ -64,7 +64,7 @@ def test_totals_balance(tmp_path: Path) -> None:
 def test_backlog_counts_a_message_for_every_stage_that_waits_for_it(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     ends = {("text.scored", 0): 10, ("news.raw", 0): 3, ("other", 0): 99}
-    ledger.settle("index", {("text.scored", 0): dict.fromkeys(range(8), Outcome.PASSED)})
+    ledger.settle("index", {("text.scored", 0): dict.fromkeys(range(8), PASSED)})
     assert backlog(ends, ledger.entries()) == 3 + 2 + 10
 
 

@@ -125,7 +125,7 @@ def test_a_record_that_meets_a_bug_is_found_and_the_others_go_on() -> None:
 
     from streams.batches import Stage
 
-    runner = BatchRunner(Stub(), ledger=None, max_dead_ratio=0.9)  # type: ignore[arg-type]  # neither is reached
+    runner = BatchRunner(Stub(), ledger=None, sender=None, max_dead_ratio=0.9)  # type: ignore[arg-type]  # none is reached
     lost = Received(NEWS_RAW.name, 1, 9, None, b"{}", 0.0)  # its partition has moved to another worker
     batch = [*(received(news("A"), offset=offset) for offset in range(5)), lost]
     worked, worked_off = asyncio.run(runner._work(Stage("test", work, 64), batch))

@@ -1,18 +1,16 @@
-"""`python -m models.training.fraud generate|sample|train|export|evaluate`: from generated payments to a served model."""
+"""`python -m models.training.fraud generate|sample`: generated payments as files. `groundswell models train fraud` learns from them."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import structlog
 
 from models.fraud.history import DAY_S
-from models.registry import ARTIFACTS, load
 from models.training.fraud.files import Written, write, write_sample
 from models.training.fraud.generator import World, generate, label_times
-from models.training.fraud.protocol import FIRST_TEST_FOLD
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,24 +26,6 @@ def _parser() -> argparse.ArgumentParser:
     sample = commands.add_parser("sample", help="write the demo's 20,000 transactions and their labels")
     sample.add_argument("--out", type=Path, default=Path("samples"))
     sample.set_defaults(run=_sample)
-    train = commands.add_parser("train", help="train the encoder on a generated world; goes on from a checkpoint")
-    train.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
-    train.add_argument("--steps", type=int, default=11_000)
-    train.set_defaults(run=_train)
-    export = commands.add_parser("export", help="calibrate a trained encoder, measure it, and write its model folder")
-    export.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
-    export.add_argument("--version", default="1")
-    export.add_argument("--artifacts", type=Path, default=ARTIFACTS)
-    export.add_argument("--measured", type=Path, help="Markdown that `evaluate` printed, to become part of the card")
-    export.set_defaults(run=_export)
-    evaluate = commands.add_parser("evaluate", help="measure on a fold of the Fraud Detection Handbook's data")
-    evaluate.add_argument("--handbook", type=Path, required=True, help="folder of transactions.parquet")
-    evaluate.add_argument("--model", type=Path, help="model folder to apply unchanged")
-    evaluate.add_argument(
-        "--fold", type=date.fromisoformat, default=FIRST_TEST_FOLD.date(), help="first day of its training week"
-    )
-    evaluate.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
-    evaluate.set_defaults(run=_evaluate)
     return parser
 
 
@@ -78,28 +58,6 @@ def _sample(options: argparse.Namespace) -> None:
 def _tell(written: tuple[Written, Written]) -> None:
     for one in written:
         print(f"{one.path}: {one.rows:,} records")
-
-
-def _train(options: argparse.Namespace) -> None:
-    from models.training.fraud.release import learn
-
-    learn(options.work, options.steps)
-
-
-def _export(options: argparse.Namespace) -> None:
-    from models.training.fraud.release import release
-
-    measured = options.measured.read_text(encoding="utf-8") if options.measured else ""
-    print(release(options.work, options.version, root=options.artifacts, measured=measured))
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from models.training.fraud.evaluate import evaluate, table
-    from models.training.fraud.ledger import read_handbook
-
-    start = datetime(options.fold.year, options.fold.month, options.fold.day, tzinfo=UTC)
-    shipped = load(options.model) if options.model else None
-    print(table(evaluate(read_handbook(options.handbook), start, shipped=shipped, work=options.work)))
 
 
 if __name__ == "__main__":

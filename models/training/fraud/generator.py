@@ -3,7 +3,8 @@
 Customers pay at terminals within their reach, around noon, each with its own mean amount and daily rate. Frauds:
 (1) every amount above 220; (2) every payment at a compromised terminal, for 28 days; (3) a third of a compromised customer's
 payments, for 14 days, at five times the amount. The process is the one that the Fraud Detection Handbook describes (Le Borgne,
-Siblini, Lebichot, Bontempi); the code and every number drawn are independent of it.
+Siblini, Lebichot, Bontempi); the code and every number drawn are independent of it. A world may hold harder patterns too, 4 to 6:
+see `models.training.fraud.harder`.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 
 from models.fraud.arrays import Flags, Floats, Ints, States
 from models.fraud.history import DAY_S
+from models.training.fraud.harder import Columns, Harder, Plane, with_harder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class World:
     customer_compromise_days: int = 14
     stolen_share: float = 1 / 3
     stolen_factor: float = 5.0
+    harder: Harder = Harder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +96,16 @@ def generate(world: World) -> Payments:
     choice = (rng.random(len(customer)) * (offsets[customer + 1] - offsets[customer])).astype(np.int64)
     terminal = reachable[offsets[customer] + choice]
     amount, pattern = _patterns(rng, world, _amounts(rng, world, customer), (customer, terminal, day))
+    columns = Columns((day * DAY_S + second).astype(np.float64), amount, customer, terminal, pattern)
+    plane = Plane(terminal_xy, customers=world.customers, days=world.days, high_amount=world.high_amount)
+    columns = with_harder(columns, world.harder, plane, seed=world.seed)
     start_s = datetime(world.start.year, world.start.month, world.start.day, tzinfo=UTC).timestamp()
     return Payments(
-        time_s=np.asarray(start_s + day * DAY_S + second, dtype=np.float64),
-        amount=amount,
-        customer=customer,
-        terminal=terminal,
-        pattern=pattern,
+        time_s=start_s + columns.second,
+        amount=columns.amount,
+        customer=columns.customer,
+        terminal=columns.terminal,
+        pattern=columns.pattern,
         terminal_xy=terminal_xy,
         side=side,
     )

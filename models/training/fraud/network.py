@@ -1,6 +1,7 @@
 """A small BERT encoder over payments: field embeddings summed per token, transformer layers, a head over [current] and the sums.
 
-The last layer asks from the current payment only: nothing else of its output is read, which saves two fifths of the work.
+The last layer asks from the current payment only: nothing else of its output is read, which saves two fifths of the work. A first
+stage's logit may be given beside the inputs: then the encoder learns what to add to it.
 """
 
 import math
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 from models.fraud.aggregates import NAMES
 from models.fraud.features import CONTINUOUS, SIZES
+
+AMOUNT_FIELD = list(SIZES).index("amount")
+HIDDEN = (CONTINUOUS.index("log_amount"), CONTINUOUS.index("ratio"), CONTINUOUS.index("ratio_to_current"))  # tell the amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +84,53 @@ class Encoder(nn.Module):
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight, std=0.1)
 
-    def forward(self, tokens: Tensor, ids: Tensor, mask: Tensor, base: Tensor) -> Tensor:
-        """(N,) calibrated logits."""
-        hidden = self.continuous(tokens)
+    def forward(self, tokens: Tensor, ids: Tensor, mask: Tensor, base: Tensor, first: Tensor | None = None) -> Tensor:
+        """(N,) calibrated logits; `first` (N,) is a first stage's logit."""
+        return self.judge(self.context(self.embed(tokens, ids), mask), mask, base, first)
+
+    def embed(self, tokens: Tensor, ids: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(N, T, width) of the tokens; `hidden` (N, T) bool hides the amounts of those flagged."""
+        if hidden is not None:
+            tokens = tokens.clone()
+            tokens[:, :, list(HIDDEN)] *= ~hidden[:, :, None]
+        summed = self.continuous(tokens)
         for field, embedding in enumerate(self.embeddings):
-            hidden = hidden + embedding(ids[:, :, field])
-        hidden = self.after_embedding(hidden)
-        bias = (mask[:, None, None, :] - 1.0) * 10_000.0
-        for layer in self.layers:
-            hidden = layer(hidden, bias)
+            part = embedding(ids[:, :, field])
+            if hidden is not None and field == AMOUNT_FIELD:
+                part = part * ~hidden[:, :, None]
+            summed = summed + part
+        return self.after_embedding(summed)
+
+    def judge(self, context: Tensor, mask: Tensor, base: Tensor, first: Tensor | None = None) -> Tensor:
+        """(N,) calibrated logits, from what `context` gave."""
+        hidden = self.layers[-1](context, _bias(mask))
         sums = self.base((base - self.base_mean) / self.base_scale)
         logit = self.head(torch.cat([self.drop(hidden[:, 0]), self.drop(sums)], dim=-1))[:, 0]
+        if first is not None:
+            logit = logit + first
         return logit * self.slope + self.offset
+
+    def context(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """(N, T, width) after all layers but the last."""
+        for layer in self.layers[:-1]:
+            embedded = layer(embedded, _bias(mask))
+        return embedded
+
+
+class Guess(nn.Module):
+    """Which amount a hidden past token had, as a bin, from what the encoder makes of the others: used in training alone."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.amount = nn.Linear(shape.width, SIZES["amount"])
+
+    def forward(self, context: Tensor, hidden: Tensor) -> Tensor:
+        """(number of hidden tokens, bins)."""
+        return self.amount(context[hidden])
+
+
+def _bias(mask: Tensor) -> Tensor:
+    return (mask[:, None, None, :] - 1.0) * 10_000.0
 
 
 def _last(layers: int) -> list[bool]:

@@ -3,9 +3,10 @@
 Customers with a fraud known by (test day − 8) leave the test set of that day: their cards would be blocked.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,12 @@ from models.fraud.history import DAY_S
 from models.training.fraud.ledger import Ledger
 
 TRAIN_DAYS = DELAY_DAYS = TEST_DAYS = 7
-FIRST_TEST_FOLD = datetime(2018, 7, 25, tzinfo=UTC)
+Folds = Literal["validation", "test"]
+# The book's first test week begins on 2018-08-08. Everything is chosen on the validation folds, which end before that.
+STARTS: dict[Folds, tuple[datetime, ...]] = {
+    "validation": tuple(datetime(2018, 6, 20, tzinfo=UTC) + timedelta(days=7 * week) for week in range(4)),
+    "test": tuple(datetime(2018, 7, 25, tzinfo=UTC) + timedelta(days=7 * week) for week in range(4)),
+}
 # The book's means over its four test folds (AUC, AP, CP@100); its spread over folds is .01 to .02.
 PUBLISHED: dict[str, tuple[float, float, float]] = {
     "logistic regression": (0.8677, 0.6233, 0.2971),
@@ -44,6 +50,11 @@ class Measured:
 
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+    @property
+    def signed(self) -> str:
+        """As a difference."""
+        return f"{self.value:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
 
 
 def fold(book: Ledger, start: datetime) -> Fold:
@@ -95,39 +106,53 @@ def card_precision(scores: Floats, truth: Flags, *, cards: Ints, days: Ints, top
     return float(np.mean(precisions))
 
 
-def measure(book: Ledger, tested: Fold, scores: Floats, *, samples: int = 300, seed: int = 0) -> dict[str, Measured]:
-    """AUC, AP and CP@100 of a fold's test rows, with intervals from resampling whole customers."""
-    truth = book.fraud[tested.test]
-    cards = book.customer.key[tested.test]
-    days = np.floor((book.time_s[tested.test] - tested.start_s) / DAY_S).astype(np.int64)
-    metrics: dict[str, Callable[[Ints, Ints], float]] = {
-        "roc_auc": lambda rows, _: roc_auc(scores[rows], truth[rows]),
-        "average_precision": lambda rows, _: average_precision(scores[rows], truth[rows]),
-        "card_precision_100": lambda rows, drawn: card_precision(scores[rows], truth[rows], cards=drawn, days=days[rows]),
-    }
-    draws = list(_resampled(cards, samples, np.random.default_rng(seed)))
-    whole = np.arange(len(cards))
-    found = {}
-    for name, metric in metrics.items():
-        spread = np.array([metric(rows, drawn) for rows, drawn in draws])
-        low, high = np.percentile(spread, [2.5, 97.5])
-        found[name] = Measured(metric(whole, cards), float(low), float(high))
-    return found
+def recall_at(scores: Floats, truth: Flags, *, false_positive_rate: float = 1e-4) -> float:
+    """The share of frauds above the score that `false_positive_rate` of the genuine payments exceed.
+
+    >>> recall_at(np.array([0.9, 0.2, 0.4]), np.array([True, True, False]), false_positive_rate=0.0)
+    0.5
+    """
+    return float((scores[truth] > bound(scores, truth, rate=false_positive_rate)).mean())
 
 
-def _resampled(cards: Ints, samples: int, rng: np.random.Generator) -> list[tuple[Ints, Ints]]:
+def bound(scores: Floats, truth: Flags, *, rate: float) -> float:
+    """The score that `rate` of the genuine payments exceed.
+
+    >>> bound(np.array([0.9, 0.3, 0.2]), np.array([True, False, False]), rate=1e-3)
+    0.3
+    """
+    genuine = np.sort(scores[~truth])[::-1]
+    return float(genuine[int(rate * len(genuine))])
+
+
+METRICS = ("ROC AUC", "AP", "CP@100", "recall at 0.01 %")
+
+
+def measure(book: Ledger, tested: Fold, scores: Floats) -> Floats:
+    """(4,) of a fold's test rows: `METRICS` in order."""
+    return _measured(book, tested, scores, (np.arange(len(scores)), book.customer.key[tested.test]))
+
+
+def resampled_measures(book: Ledger, tested: Fold, scores: Floats, *, samples: int, seed: int = 0) -> Floats:
+    """(samples, 4) of bootstrap samples over whole customers; the same samples for the same fold and seed, so that models pair."""
+    draws = _resampled(book.customer.key[tested.test], samples, np.random.default_rng(seed))
+    return np.array([_measured(book, tested, scores, draw) for draw in draws])
+
+
+def _measured(book: Ledger, tested: Fold, scores: Floats, draw: tuple[Ints, Ints]) -> Floats:
+    rows, cards = draw
+    drawn, truth = scores[rows], book.fraud[tested.test][rows]
+    days = np.floor((book.time_s[tested.test][rows] - tested.start_s) / DAY_S).astype(np.int64)
+    caught = card_precision(drawn, truth, cards=cards, days=days)
+    return np.array([roc_auc(drawn, truth), average_precision(drawn, truth), caught, recall_at(drawn, truth)])
+
+
+def _resampled(cards: Ints, samples: int, rng: np.random.Generator) -> Iterator[tuple[Ints, Ints]]:
     """(rows, card of each row) of bootstrap samples over cards; a card drawn twice counts as two cards."""
     order = np.argsort(cards, kind="stable")
     unique, first, size = np.unique(cards[order], return_index=True, return_counts=True)
-    drawn = []
     for _ in range(samples):
         chosen = rng.integers(0, len(unique), len(unique))
         sizes = size[chosen]
         step = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        drawn.append((order[np.repeat(first[chosen], sizes) + step], np.repeat(np.arange(len(chosen)), sizes)))
-    return drawn
-
-
-def window(start: datetime, days: int) -> tuple[float, float]:
-    """(start, end) in seconds since the epoch."""
-    return start.timestamp(), (start + timedelta(days=days)).timestamp()
+        yield order[np.repeat(first[chosen], sizes) + step], np.repeat(np.arange(len(chosen)), sizes)

@@ -1,119 +1,129 @@
-"""The shipped model: which worlds it learns from, is calibrated on and is measured on, and what its card says."""
+"""A recipe → a training run → a model folder: trees first, the encoder on top of them, then calibration, measures, card and report."""
 
-import hashlib
-import math
-from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
-from models.fraud.arrays import Ints
+from core.errors import ConfigError
 from models.fraud.features import inputs
-from models.fraud.history import DAY_S
-from models.registry import DataSource
-from models.training.fraud.calibrate import calibrate, report
-from models.training.fraud.export import NAME, Release, export
-from models.training.fraud.generator import Payments, World, generate
-from models.training.fraud.ledger import Ledger, exact, histories, ledger
-from models.training.fraud.network import Encoder, Shape
-from models.training.fraud.train import Plan, rows_between, train
+from models.fraud.score import FIRST_GRAPH
+from models.registry import DataSource, Licence
+from models.training.fraud import trees
+from models.training.fraud.calibrate import calibrate, cost, report, threshold
+from models.training.fraud.card import card, measured_on, measured_section
+from models.training.fraud.export import FirstStage, Release, export
+from models.training.fraud.judged import ENCODER, SERVED, Judged, stages
+from models.training.fraud.ledger import exact, histories
+from models.training.fraud.network import Encoder
+from models.training.fraud.recipe import Recipe, read_recipe
+from models.training.fraud.report import fraud_report, overview
+from models.training.fraud.sources import Part, held_out, training
+from models.training.fraud.train import Plan, logits, rows_of, train
 
-TRAINING = World(customers=16_000, terminals=32_000, days=180, seed=1)
-CALIBRATION = World(customers=3_000, terminals=6_000, days=60, seed=2)
-TEST = World(customers=3_000, terminals=6_000, days=60, seed=3)
-_SETTLED_DAYS = 20  # of calibration and test worlds: by then labels have come in at the rate at which they go on to
-_TRAINED = "encoder.pt"
-_EVER = (-math.inf, math.inf)
+_TRAINED, _RUN, _CHECKPOINT = "encoder.pt", "run.json", "checkpoint.pt"
+_SAMPLE = 64
 
 
-def learn(work: Path, steps: int) -> Encoder:
-    """The encoder, trained on one thread; goes on from the checkpoint in `work` and leaves the result there."""
+class Run(msgspec.Struct, frozen=True):
+    """What a run's folder says of itself."""
+
+    recipe: Recipe
+    source: DataSource
+    licence: Licence
+
+
+def learn(recipe_name: str, data: Path | None, out: Path, *, resume: bool = False) -> Path:
+    """The folder of a finished run, trained on one thread; with `resume` it goes on from the last checkpoint there."""
     torch.set_num_threads(1)
-    book = book_of(generate(TRAINING))
-    model = train(book, rows_between(book, *_EVER), Plan(steps=steps), shape=Shape(), folder=work)
-    torch.save(model.state_dict(), work / _TRAINED)
-    return model
+    recipe = read_recipe(recipe_name)
+    if (out / _CHECKPOINT).is_file() and not resume:
+        raise ConfigError(f"{out} holds a run; --resume goes on with it, another --out begins anew")
+    if resume and (out / _RUN).is_file() and _read(out).recipe != recipe:
+        raise ConfigError(f"{out} was begun by another recipe than {recipe_name}; name that one, or another --out")
+    learned = training(recipe.data, data)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _RUN).write_bytes(msgspec.json.encode(Run(recipe, learned.source, learned.licence)))
+    first = _first(learned.part, recipe.plan, out) if recipe.first_stage else None
+    rows = rows_of(learned.part.book, learned.part.rows)
+    model = train(learned.part.book, rows, recipe.plan, shape=recipe.shape, folder=out, first=first)
+    torch.save(model.state_dict(), out / _TRAINED)
+    return out
 
 
-def release(work: Path, version: str, *, root: Path, measured: str = "") -> Path:
-    """The model folder of the encoder that `learn` left in `work`: calibrated and measured on worlds it has not seen.
+def _first(part: Part, plan: Plan, folder: Path) -> trees.Members:
+    """The first stage, as it lies in the folder or newly learned."""
+    if not (folder / FIRST_GRAPH).is_file():
+        kept, weights = trees.thinned(part.book, part.rows, seed=plan.seed)
+        rng = np.random.default_rng(plan.seed)
+        sums = trees.sums_of(part.book, kept, plan.reporting(len(kept), rng), rng)
+        trees.fit(part.book, kept, sums, weights).write(folder)
+    return trees.Members(folder)
 
-    `measured` is more of the card: the Markdown table that `evaluate` printed.
-    """
-    model = Encoder(Shape())
-    model.load_state_dict(torch.load(work / _TRAINED, weights_only=True))
+
+def release(run: Path, reference: str, data: Path | None, *, root: Path) -> Path:
+    """The model folder `root/<reference>` of a finished run, calibrated and measured on payments that it has not learned from."""
+    made = _read(run)
+    recipe = made.recipe
+    model = Encoder(recipe.shape)
+    try:
+        model.load_state_dict(torch.load(run / _TRAINED, weights_only=True))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{run} holds no finished run; `models train fraud … --resume` finishes it", file=_TRAINED) from error
     model.eval()
-    calibration, test = book_of(generate(CALIBRATION)), book_of(generate(TEST))
-    calibrate(model, calibration, _settled(calibration))
-    rows = _settled(test)
-    metrics = report(model, test, rows)
-    learned = generate(TRAINING)
-    data = DataSource(
-        name=f"own generator: {asdict(TRAINING)}", licence="Apache-2.0", rows=len(learned), sha256=fingerprint(learned)
+    calibration, test = held_out(recipe.data, data)
+    first = trees.Members(run) if recipe.first_stage else None
+    stage = None if first is None else FirstStage(graph=run / FIRST_GRAPH)
+    metrics: dict[str, float] = {}
+    judged, found, pages = None, {}, None
+    if len(calibration.rows):
+        _calibrate(model, calibration, recipe.plan, first)
+        judged, stage = _judged(model, run, first, (calibration, test))
+        metrics = measures(judged, stage)
+        found = overview(judged)
+        pages = fraud_report(reference, judged, found, data=measured_on(recipe.data))
+    newest = np.arange(len(test.book) - _SAMPLE, len(test.book))
+    sample = inputs(histories(test.book, newest, exact(_SAMPLE)))
+    made_of = Release(
+        reference=reference,
+        data=(made.source,),
+        licence=made.licence,
+        metrics=metrics,
+        card=card(reference, recipe, made.source, made.licence, measured_section(judged, found, metrics)),
+        first=stage,
+        report=pages,
     )
-    sample = inputs(histories(test, rows[:64], exact(64)))
-    card = _card(version, metrics) + _elsewhere(measured)
-    return export(model, sample, Release(version=version, data=(data,), metrics=metrics, card=card), root=root)
+    return export(model, sample, made_of, root=root)
 
 
-def book_of(payments: Payments) -> Ledger:
-    """The ledger of a generated world."""
-    return ledger(payments.time_s, payments.amount, payments.fraud, customer=payments.customer, terminal=payments.terminal)
+def measures(judged: Judged, stage: FirstStage | None) -> dict[str, float]:
+    """What the manifest says: the measures of the encoder on every payment, and what the cascade costs."""
+    found = report(judged.systems.get(ENCODER, judged.systems[SERVED]), judged.part.truth, judged.part.pattern)
+    return found | ({} if stage is None else {f"cascade.{name}": value for name, value in stage.cost.items()})
 
 
-def fingerprint(payments: Payments) -> str:
-    """Hex SHA-256 over the columns."""
-    digest = hashlib.sha256()
-    for column in (payments.time_s, payments.amount, payments.customer, payments.terminal, payments.pattern):
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()
+def _calibrate(model: Encoder, part: Part, plan: Plan, first: trees.Members | None) -> None:
+    """Calibrate the network's logit under the reporting that it learned with."""
+    reporting = plan.reporting(len(part.rows), np.random.default_rng(plan.seed))
+    calibrate(model, logits(model, part.book, part.rows, reporting=reporting, first=first), part.truth)
 
 
-def _settled(book: Ledger) -> Ints:
-    return np.flatnonzero(book.time_s >= book.time_s[0] + _SETTLED_DAYS * DAY_S)
+def _judged(model: Encoder, run: Path, first: trees.Members | None, parts: tuple[Part, Part]) -> tuple[Judged, FirstStage | None]:
+    """What the stages make of the second part's payments; the cascade's threshold is set on the first part's."""
+    found = [logits(model, part.book, part.rows, first=first) for part in parts]
+    sums = [trees.sums_of(part.book, part.rows) for part in parts]
+    if first is None:
+        return stages(parts[1], sums[1], found[1], None), None
+    screened = [first.logits(each).astype(np.float64) for each in sums]
+    least = threshold(screened[0], found[0], parts[0].truth)
+    told = cost(screened[1], found[1], parts[1].truth, threshold=least)
+    stage = FirstStage(graph=run / FIRST_GRAPH, threshold=least, cost=told)
+    return stages(parts[1], sums[1], found[1], screened[1], threshold=least), stage
 
 
-def _card(version: str, metrics: dict[str, float]) -> str:
-    """The model card."""
-    measured = "\n".join(f"| {name} | {value} |" for name, value in metrics.items())
-    return _CARD.format(name=NAME, version=version, measured=measured, shape=asdict(Shape()))
-
-
-def _elsewhere(table: str) -> str:
-    """The card's section on data of other makers, if there is any."""
-    return _ELSEWHERE.format(table=table.strip()) if table.strip() else ""
-
-
-_CARD = """# {name} {version}
-
-Gives a card payment the probability of being fraud, 0..1, from the payment, the last 32 payments of its customer (28 days) and the
-last 24 of its terminal (42 days), with the labels that had arrived by then.
-
-- Network: BERT-type encoder, one token per payment, sizes {shape}; the head also reads sums over both pasts. No ids are embedded.
-- Trained from scratch on generated payments only (Apache-2.0); no pre-training on masked fields. Labels came 0 to 14 days late, drawn
-  anew for every example; a quarter of the examples saw fraud reports only, a fifth a past that began within the last 42 days.
-- Calibrated (Platt) on another generated world, measured on a third, with every label after 7 days:
-
-| Measure | Value |
-|---|---|
-{measured}
-
-## Limits
-- The patterns of fraud are simulated: amounts above 220, compromised terminals, compromised customers. Real cards need a model trained
-  on their own labels: `python -m models.training.fraud` is the way to it.
-- The first frauds at a terminal come before any report and look like any other payment: no score can tell them.
-- Probabilities are calibrated for about 0.9 % of frauds.
-- Currency, channel and country are not read.
-"""
-
-_ELSEWHERE = """
-## On data of other makers
-First test fold of the Fraud Detection Handbook (training week from 2018-07-25, test week from 2018-08-08; 58,264 payments, 385 frauds;
-labels after exactly 7 days; customers with a fraud known by test day - 8 removed). In brackets, 95 % bootstrap intervals over customers.
-The book's figures are means over its four folds, which differ by .01 to .02. These data come
-from a simulator of the same design as the one that the model learned from, so they say little of real cards. They are used for
-measuring only and are no part of this project.
-
-{table}
-"""
+def _read(run: Path) -> Run:
+    try:
+        return msgspec.json.decode((run / _RUN).read_bytes(), type=Run)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"{run} is no folder of `models train fraud`: {error}", file=_RUN) from error

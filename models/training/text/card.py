@@ -8,11 +8,11 @@ from typing import Any
 from core.errors import ConfigError
 from models.registry import Manifest
 from models.text.config import config_of
+from models.training.report.document import Table
+from models.training.report.markdown import cell, table_markdown
 from models.training.text.loop import lineage
 from models.training.text.near_duplicates import SIMILARITY
-from models.training.text.report.document import Table
 from models.training.text.report.figures import Figures
-from models.training.text.report.markdown import cell, table_markdown
 from models.training.text.report.parity import Parity
 from models.training.text.report.sections import overview_tables, parity_table
 from models.training.text.sets import SETS
@@ -82,7 +82,10 @@ def _purpose(manifest: Manifest, recipe: Mapping[str, Any]) -> str:
     )
     header = ("Answers", "Languages", "Labels", "Temperature", "Lists also from")
     origin = _origin(recipe)
-    made = "A smaller encoder that learned the answers of" if recipe.get("kind") == "distil" else "An encoder that goes on from"
+    made = "An encoder that goes on from"
+    if recipe.get("kind") == "distil":
+        start = f", which goes on from the student `{PurePath(recipe['start']).name}`," if recipe.get("start") else ""
+        made = f"A smaller encoder{start} that learned the answers of"
     return f"""\
 {made} {origin}, with linear heads over the mean of its token
 vectors. It scores headlines, posts and articles in {", ".join(config.languages)}; articles above {config.max_tokens} tokens by parts.
@@ -91,14 +94,14 @@ vectors. It scores headlines, posts and articles in {", ".join(config.languages)
 
 
 def _origin(recipe: Mapping[str, Any]) -> str:
-    """What a network was made of, back to the pretrained encoders.
+    """What a network was made of, back to the pretrained encoders; of a student, who taught it.
 
     >>> _origin({"base": "runs/b", "before": [{"base": "minilm"}]})
     'the trained network `b`, made of all-MiniLM-L6-v2 of the Sentence Transformers team (Apache-2.0)'
     """
     names = dict.fromkeys([str(recipe["base"]), *recipe.get("teachers", {}).values()])
     found = []
-    for name, before in zip_longest(names, recipe.get("before", ())):
+    for name, before in zip_longest(names, recipe.get("before", ())[: len(names)]):
         origin = _BASES.get(name, f"the trained network `{PurePath(name).name}`")
         found.append(origin if before is None else f"{origin}, made of {_origin(before)}")
     return " and of ".join(found)
@@ -153,7 +156,7 @@ def _training(recipe: Mapping[str, Any]) -> str:
     return f"""\
 ## Training
 
-AdamW with a linear warm-up and linear decay; the epoch with the best mean of the sets' F1 on the development part was kept.
+AdamW with a linear warm-up and linear decay; the epoch with the best F1 on the development part was kept.
 {"" if len(tables) == 1 else "What it was made of was trained first."}
 
 {chr(10).join(map(table_markdown, tables))}"""

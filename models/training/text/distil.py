@@ -106,7 +106,7 @@ def distil(
     torch.manual_seed(recipe.seed)
     tokenizer = open_tokenizer(run, max_tokens=recipe.max_tokens)
     answers = answers_of(run, texts, out, recipe)
-    student = student_of(build(run), recipe)
+    student = build(Path(recipe.start)) if recipe.start else student_of(build(run), recipe)
     chunks = encode(tokenizer, [each.text for each in texts])
     lengths = [len(each) for each in chunks]
     epochs = [

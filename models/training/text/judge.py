@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from models.text.score import softmax
 from models.training.text.batches import encode, padded
 from models.training.text.heads import HEADS
+from models.training.text.loop import MEAN
 from models.training.text.measure import Logits, flag_micro_f1, macro_f1
 from models.training.text.network import pad_token
 from models.training.text.sets import Example, Target
@@ -75,12 +76,13 @@ def set_score(dev: Sequence[Example], logits: Logits) -> float:
 
 
 def dev_scores(network: Any, tokenizer: Tokenizer, dev: Sequence[Example]) -> dict[str, float]:
-    """The figure of each set in the development part."""
-    return set_scores(dev, torch_logits(network, tokenizer, [example.text for example in dev]))
+    """The figure of each set in the development part, and as `mean` that of all, see `dev_figure`."""
+    logits = torch_logits(network, tokenizer, [example.text for example in dev])
+    return {**set_scores(dev, logits), MEAN: dev_figure(dev, logits)}
 
 
 def set_scores(dev: Sequence[Example], logits: Logits) -> dict[str, float]:
-    """The same of given logits: (texts, COLUMNS)."""
+    """The figure of each set from logits: (texts, COLUMNS)."""
     sources = np.array([example.source for example in dev])
     found = {}
     for source in dict.fromkeys(sources.tolist()):

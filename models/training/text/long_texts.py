@@ -11,8 +11,8 @@ import numpy as np
 
 from models.text.config import SENTIMENTS
 from models.text.score import TextScore
+from models.training.report.document import Section, Table
 from models.training.text.measure import Interval, bootstrap, macro_f1
-from models.training.text.report.document import Section, Table
 from models.training.text.sets import Example
 
 _NOTE = (

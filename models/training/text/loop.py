@@ -15,6 +15,7 @@ from models.training.text.recipe import Schedule
 
 CHECKPOINT = "checkpoint.pt"
 RECIPE = "recipe.json"
+MEAN = "mean"  # of all development texts: what decides which epoch was best
 _PROGRESS_STEPS = 50
 
 
@@ -22,7 +23,7 @@ class Loop:
     """Trains `network` for the recipe's epochs, logging to `out`.
 
     `epochs` are the batches of each epoch, as keys; `loss` turns a key into a loss to step on. After an epoch `score` says how good
-    the network is (higher = better); the best epoch's weights are the result. `rates` are parameter groups with their `peak` rates.
+    the network is; the weights of the epoch with the highest `MEAN` are the result. `rates` are parameter groups with their `peak` rates.
     """
 
     def __init__(self, network: Any, rates: Sequence[dict[str, Any]], out: Path, recipe: Schedule) -> None:
@@ -107,12 +108,12 @@ class Loop:
         return float(value.item())
 
     def _judge(self, epoch: int, scores: dict[str, float]) -> None:
-        """Note the epoch's score, the mean of `scores`, and its weights if they are the best so far."""
-        mean = sum(scores.values()) / len(scores)
+        """Note the epoch's scores, and its weights if they are the best so far."""
+        mean = scores[MEAN]
         if not self.scores or mean > max(self.scores):
             self._best = {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
         self.scores.append(mean)
-        for name, value in {**scores, "mean": mean}.items():
+        for name, value in scores.items():
             self._log(f"dev/{name}", value)
         print(f"epoch {epoch}: " + " ".join(f"{name} {value:.4f}" for name, value in scores.items()), flush=True)
         self._checkpoint()
@@ -171,12 +172,13 @@ def remember(out: Path, earlier: Iterable[Path | str]) -> None:
 
 
 def lineage(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The recipe, then those of the runs that it was made from.
+    """The recipe, then those of the runs that it was made from, each once.
 
     >>> [each["base"] for each in lineage({"base": "runs/b", "before": [{"base": "runs/a", "before": [{"base": "e5"}]}]})]
     ['runs/b', 'runs/a', 'e5']
     """
-    return [recipe, *(each for before in recipe.get("before", ()) for each in lineage(before))]
+    whole = [recipe, *(each for before in recipe.get("before", ()) for each in lineage(before))]
+    return [each for at, each in enumerate(whole) if each not in whole[:at]]
 
 
 def _writer(out: Path) -> Any:

@@ -1,6 +1,6 @@
-"""Accuracy, F1 and calibration of label probabilities, with bootstrap intervals."""
+"""Accuracy and F1 with bootstrap intervals, and the temperature of logits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ Flags = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 _RESAMPLES = 1000
-_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,46 +81,6 @@ def fit_temperature(logits: Logits, truth: Labels) -> float:
     candidates = np.arange(20, 501) / 100
     losses = [negative_log_likelihood(logits / temperature, truth) for temperature in candidates]
     return float(candidates[int(np.argmin(losses))])
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """The texts whose confidence is between `low` and `high`: their mean confidence and the share of them that is right."""
-
-    low: float
-    high: float
-    texts: int
-    confidence: float
-    right: float
-
-
-def reliability(confidence: Floats, right: Floats) -> list[Bin]:
-    """The bins, of 15 as wide as each other, that hold a text. `confidence`, `right`: (texts,) 0..1.
-
-    >>> [(round(each.low, 2), each.texts, each.right) for each in reliability(np.array([0.5, 0.5, 1.0]), np.array([0.0, 1.0, 1.0]))]
-    [(0.47, 2, 0.5), (0.93, 1, 1.0)]
-    """
-    bins: Labels = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    return [
-        Bin(
-            low=int(each) / _BINS,
-            high=(int(each) + 1) / _BINS,
-            texts=int((bins == each).sum()),
-            confidence=float(confidence[bins == each].mean()),
-            right=float(right[bins == each].mean()),
-        )
-        for each in np.unique(bins)
-    ]
-
-
-def expected_gap(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: the mean distance of confidence from the share that is right, over all texts (Guo et al. 2017).
-
-    >>> expected_gap([Bin(0.9, 1.0, texts=3, confidence=1.0, right=0.5), Bin(0.5, 0.6, texts=1, confidence=0.5, right=0.5)])
-    0.375
-    """
-    texts = sum(each.texts for each in bins)
-    return sum(abs(each.right - each.confidence) * each.texts for each in bins) / texts
 
 
 # What follows is weighted, so that a thousand resamples are one matrix product. `weights`: (resamples, texts), how often each is drawn.

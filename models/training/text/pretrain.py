@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, gelu, linear
 
 from models.training.text.batches import Ints, encode, padded, plan
 from models.training.text.finetune import folder_of, rates
-from models.training.text.loop import Loop
+from models.training.text.loop import MEAN, Loop
 from models.training.text.network import Network, build, open_tokenizer, pad_token, save
 from models.training.text.recipe import Pretraining
 
@@ -71,7 +71,8 @@ def pretrain(base: Path | str, texts: Sequence[str], out: Path, *, recipe: Pretr
     def score() -> dict[str, float]:
         model.eval()
         with torch.inference_mode():
-            return {"minus_loss": -float(np.mean([loss(batch).item() for batch in judged]))}
+            found = -float(np.mean([loss(batch).item() for batch in judged]))
+        return {"minus_loss": found, MEAN: found}
 
     loop.run(epochs, loss, score, patience=recipe.epochs)
     save(network.cpu(), tokenizer, out)

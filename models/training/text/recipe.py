@@ -63,12 +63,13 @@ class Distillation(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A small encoder that learns a teacher's soft labels on the labelled sets' training part and the streams.
 
     `base` is a finished run, from which the student has its tokenizer and, projected, its word embeddings. `teachers` are finished
-    runs by language; `base` teaches the others. The student has `layers` of `width`.
+    runs by language; `base` teaches the others. The student has `layers` of `width`, or goes on as the finished student `start`.
     """
 
     sets: tuple[str, ...]
     streams: tuple[str, ...]
     teachers: dict[str, str] = {}
+    start: str = ""
     layers: int = 4
     width: int = 256
     heads: int = 4

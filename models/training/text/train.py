@@ -58,7 +58,7 @@ def train(job: Job) -> None:
     else:
         transfer = transfer_texts(parts.train, list(stream_texts(data, recipe.streams)))
         distil(Path(start), transfer, parts.dev, out, recipe=recipe, resume=resume)
-        remember(out, [start, *recipe.teachers.values()])
+        remember(out, [start, *recipe.teachers.values(), *filter(None, [recipe.start])])
 
 
 def _follow(project: str, out: Path, recipe: Recipe) -> None:

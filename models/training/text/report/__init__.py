@@ -1,1 +1,1 @@
-"""The evaluation report of text models: figures, charts, and their pages in HTML and Markdown."""
+"""The evaluation report of text models: figures from judged rows, and the sections that show them."""

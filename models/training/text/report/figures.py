@@ -6,18 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from models.training.report.calibration import Bin, expected_gap, reliability
+from models.training.report.confusion import Confusion
 from models.training.text.evaluate import Judged, Labels, Task
-from models.training.text.measure import (
-    Bin,
-    Compared,
-    Flags,
-    compare,
-    exact_accuracy,
-    expected_gap,
-    flag_macro_f1,
-    flag_micro_f1,
-    reliability,
-)
+from models.training.text.measure import Compared, Flags, compare, exact_accuracy, flag_macro_f1, flag_micro_f1
 
 _QUARTILES = (0.25, 0.5, 0.75)
 _WORST = 15
@@ -53,14 +45,6 @@ class LabelFigures:
     precision: float
     recall: float
     f1: float
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """`counts`: (labels, labels): row the truth, column the predicted label."""
-
-    labels: Labels
-    counts: np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
 def has_several(rows: Iterable[Judged]) -> bool:

@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Sequence
 
+from models.training.report.calibration import Bin, expected_gap
+from models.training.report.charts import Axes, confusion_chart, reliability_chart
+from models.training.report.confusion import Confusion, confusion_table
+from models.training.report.document import Chart, Section, Table
 from models.training.text.evaluate import Judged
-from models.training.text.measure import Bin, Compared, Interval
+from models.training.text.measure import Compared, Interval
 from models.training.text.report import figures
-from models.training.text.report.charts import confusion_chart, reliability_chart
-from models.training.text.report.document import Chart, Section, Table
-from models.training.text.report.figures import Confusion, Figures
+from models.training.text.report.figures import Figures
 from models.training.text.report.parity import Parity
 from models.training.text.sets import SETS
 
 _COMMONEST = 10
 _HASH_DIGITS = 12
+_AXES = Axes(score="confidence", share="share right", count="texts")
 
 _OVERVIEW = (
     "Values have 95 % intervals over 1,000 bootstrap resamples of the texts. The baseline is TF-IDF with logistic regression, trained "
@@ -63,13 +66,17 @@ def signed(interval: Interval) -> str:
 def calibration_section(sets: Sequence[tuple[str, Sequence[Judged]]]) -> Section:
     """A reliability diagram of each set."""
     found = [(name, figures.calibration(rows)) for name, rows in sets]
-    charts = [Chart(reliability_chart(name, bins), _bins_table(name, bins)) for name, bins in found if bins]
+    charts = [Chart(_reliability_chart(name, bins), _bins_table(name, bins)) for name, bins in found if bins]
     return Section("Calibration", _CALIBRATION, tuple(charts))
+
+
+def _reliability_chart(name: str, bins: Sequence[Bin]) -> str:
+    return reliability_chart(name, bins, _AXES, note=f"ECE {expected_gap(bins):.3f}")
 
 
 def _bins_table(name: str, bins: Sequence[Bin]) -> Table:
     rows = tuple(
-        (f"{each.low:.2f} to {each.high:.2f}", f"{each.texts:,}", f"{each.confidence:.3f}", f"{each.right:.3f}") for each in bins
+        (f"{each.low:.2f} to {each.high:.2f}", f"{each.count:,}", f"{each.mean:.3f}", f"{each.share:.3f}") for each in bins
     )
     return Table(f"Calibration of {name}", ("Confidence", "Texts", "Mean", "Share right"), rows)
 
@@ -84,7 +91,7 @@ def set_section(name: str, rows: Sequence[Judged], *, show_texts: bool = False) 
     parts: list[Table | Chart] = [_labels_table(rows)]
     if not several:
         confusion = figures.confusion(rows)
-        parts.append(Chart(confusion_chart(name, confusion), _confusion_table(confusion)))
+        parts.append(Chart(confusion_chart(name, confusion), confusion_table(confusion)))
         parts.append(_commonest_table(confusion))
     parts.append(_worst_table(rows, shown=shown))
     return Section(name, notes, tuple(parts))
@@ -103,16 +110,6 @@ def _labels_table(rows: Sequence[Judged]) -> Table:
     )
     header = ("Label", "Precision", "Recall", "F1", "Support", "Share of texts", "Share predicted")
     return Table("Labels", header, found)
-
-
-def _confusion_table(confusion: Confusion) -> Table:
-    """The matrix, its columns numbered as its rows are."""
-    rows = [
-        (f"{at}. {label}", *(str(count) if count else "" for count in counts))
-        for at, (label, counts) in enumerate(zip(confusion.labels, confusion.counts.tolist(), strict=True), start=1)
-    ]
-    header = ("Truth, by predicted label", *(str(at + 1) for at in range(len(rows))))
-    return Table("Confusion matrix", header, tuple(rows))
 
 
 def _commonest_table(confusion: Confusion) -> Table:

@@ -1,16 +1,13 @@
-"""The report's pages: report.md, and report.html that needs nothing beside it."""
+"""Judged rows → the report's pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
+from models.training.report.document import Report, Section
+from models.training.report.pages import write_pages
 from models.training.text.evaluate import Judged
-from models.training.text.report.document import Chart, Report, Section
 from models.training.text.report.figures import Figures, grouped, overview
-from models.training.text.report.markdown import report_markdown
 from models.training.text.report.parity import Parity
 from models.training.text.report.sections import calibration_section, length_section, overview_section, parity_table, set_section
 
@@ -32,9 +29,7 @@ def write_report(
     """
     found = overview(rows)
     report = Report(title, tuple(_sections(rows, found, aside or Aside(), show_texts=show_texts)))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.md").write_text(report_markdown(report), encoding="utf-8")
-    (out / "report.html").write_text(report_html(report), encoding="utf-8")
+    write_pages(report, out)
     return found
 
 
@@ -46,18 +41,3 @@ def _sections(rows: Sequence[Judged], found: Sequence[Figures], aside: Aside, *,
         sections.append(Section("Export", (), (parity_table(aside.parity),)))
     sections.extend(set_section(name, of_set, show_texts=show_texts) for name, of_set in sets)
     return sections
-
-
-def report_html(report: Report) -> str:
-    """The report as one page; all but the charts' SVG is escaped."""
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    pages.tests["chart"] = lambda part: isinstance(part, Chart)
-    pages.filters["drawn"] = Markup  # charts.py wrote it, out of numbers and escaped names
-    page: str = pages.get_template("page.html.j2").render(report=report)
-    return page

@@ -3,7 +3,7 @@
 import re
 from html import escape
 
-from models.training.text.report.document import Report, Section, Table
+from models.training.report.document import Report, Section, Table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 
