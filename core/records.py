@@ -180,9 +180,10 @@ class Match(Struct, frozen=True, kw_only=True):
 
 
 class Watermark(Struct, frozen=True, kw_only=True):
-    """No event of `stream` from before `time` is expected any more: the least of its partitions' latest event times."""
+    """No event of `stream` from before `time` is expected any more by `source`, one of the stream's partitions."""
 
     stream: str
+    source: str
     time: Time
 
 

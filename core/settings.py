@@ -47,7 +47,7 @@ class Settings:
     lateness_s: float = _row(
         2.0, "How far out of order payments and labels may come, in event time, and be scored as if in order."
     )
-    idle_s: float = _row(0.4, "Silence after which a partition of payments or labels no longer holds the others up.")
+    idle_s: float = _row(0.4, "Silence after which a raw partition that was worked off no longer holds the others up.")
     label_wait_days: float = _row(30.0, "How long a label waits for a payment that is not there; then it is a dead letter.")
     index_batch: int = _row(1000, "Most documents written to the index in one commit.")
     index_within_s: float = _row(0.5, "Longest wait for an index batch to fill.")

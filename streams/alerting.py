@@ -1,27 +1,30 @@
 """Scored events → matches → transitions → the store's outbox. Each step is a shell around the pure functions of `alerts`."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
 from alerts.evaluate import SeriesState, advance, evaluate
 from alerts.match import matches
 from alerts.rules import Rule, RuleSet
+from alerts.series import from_us
 from alerts.store import AlertStore
 from core import metrics
-from core.clock import Clock
+from core.clock import Clock, epoch_s
 from core.codec import encode
 from core.errors import InvalidRecord
 from core.ids import content_id
 from core.records import Match, ScoredText, ScoredTransaction, Transition, Watermark
 from core.topics import ALERTS_MATCHES, ALERTS_TRANSITIONS, TEXT_SCORED
 from search.documents import document
-from streams.messages import Outgoing, Received, Worked
+from streams.messages import Outgoing, Place, Received, Worked
+from streams.silence import Tide, source_name
+from streams.steps import Mark
 from streams.tables import StateTable
-from streams.watermarks import Watermarks
+from streams.watermarks import Least, Rising, marks_of
 
 _text_decoder = msgspec.json.Decoder(ScoredText)
 _transaction_decoder = msgspec.json.Decoder(ScoredTransaction)
@@ -50,27 +53,43 @@ def decode_scored(message: Received) -> ScoredText | ScoredTransaction:
 
 @dataclass(slots=True)
 class MatchRules:
-    """Sends every match of every rule to its series' partition, and watermarks to all partitions."""
+    """Sends every match of every rule to its series' partition, and to all partitions what its own partitions of a stream promise.
+
+    `sources` names for each stream what feeds its partitions; `tide` rises with what they have seen.
+    """
 
     rules: RuleSet
     partitions: int
     clock: Clock
-    _marks: dict[str, Watermarks] = field(default_factory=dict)
+    sources: Mapping[str, Sequence[str]]
+    tides: Mapping[str, Tide]
+    _least: dict[Place, Least] = field(default_factory=dict)
+    _rising: Rising = field(default_factory=Rising)
 
     async def __call__(self, batch: Sequence[Received]) -> Worked:
         worked = Worked()
-        now_s = time.monotonic()
+        heard: set[Place] = set()
         for message in batch:
             try:
-                scored = decode_scored(message)
-                worked.outgoing += self._matches(message.topic, document(scored))
+                marks = marks_of(message)
+                if marks is None:
+                    worked.outgoing += self._matches(message.topic, document(decode_scored(message)))
+                    continue
             except InvalidRecord as error:
                 worked.dead.append((message, str(error)))
                 continue
-            marks = self._marks.setdefault(message.topic, Watermarks())
-            marks.observe(message.partition, scored.time, now_s=now_s)
-        worked.outgoing += self._watermarks(now_s)
+            self._take(message, marks)
+            heard.add((message.topic, message.partition))
+            worked.absorbed.append(message)
+        worked.outgoing += self._watermarks(sorted(heard))
         return worked
+
+    def _take(self, message: Received, marks: Sequence[Mark]) -> None:
+        least = self._least.setdefault((message.topic, message.partition), Least(self.sources[message.topic]))
+        for mark in marks:
+            least.take(mark.source, mark.time_s)
+            if message.topic in self.tides:
+                self.tides[message.topic].rise(mark.high_s)
 
     def _matches(self, topic: str, event: dict[str, object]) -> list[Outgoing]:
         found = []
@@ -81,13 +100,13 @@ class MatchRules:
                 found.append(Outgoing(ALERTS_MATCHES.name, encode(frame), key=series_key(match).encode()))
         return found
 
-    def _watermarks(self, now_s: float) -> list[Outgoing]:
+    def _watermarks(self, heard: Sequence[Place]) -> list[Outgoing]:
+        marks = {Mark(source_name(*place), self._least[place].time_s): place for place in heard}
         told = []
-        for topic, marks in self._marks.items():
-            mark = marks.advance(now_s=now_s)
-            if mark is not None:
-                value = encode(_MarkFrame(Watermark(stream=topic, time=mark)))
-                told += [Outgoing(ALERTS_MATCHES.name, value, partition=partition) for partition in range(self.partitions)]
+        for mark in self._rising.news(marks):
+            watermark = Watermark(stream=marks[mark][0], source=mark.source, time=from_us(int(mark.time_s * 1e6)))
+            value = encode(_MarkFrame(watermark))
+            told += [Outgoing(ALERTS_MATCHES.name, value, partition=partition) for partition in range(self.partitions)]
         return told
 
 
@@ -113,13 +132,21 @@ _series_encoder = msgspec.msgpack.Encoder()
 _series_decoder = msgspec.msgpack.Decoder(Series)
 
 
+_marks_encoder = msgspec.msgpack.Encoder()
+_marks_decoder = msgspec.msgpack.Decoder(dict[str, dict[str, float]])
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluateSeries:
-    """Keeps the state of every series and sends its transitions."""
+    """Keeps the state of every series and sends its transitions.
+
+    A partition's series of a stream move on with the least mark of the stream's `partitions`; the marks are kept with the series.
+    """
 
     rules: RuleSet
     table: StateTable
     clock: Clock
+    partitions: int
 
     async def __call__(self, batch: Sequence[Received]) -> Worked:
         worked = Worked()
@@ -151,6 +178,9 @@ class EvaluateSeries:
         return transitions
 
     def _mark(self, message: Received, watermark: Watermark) -> Sequence[Transition]:
+        now = self._least(message.partition, watermark)
+        if now is None:
+            return ()
         transitions: list[Transition] = []
         for key, raw in list(self.table.items(message.partition)):
             series = _series_decoder.decode(raw)
@@ -158,11 +188,22 @@ class EvaluateSeries:
             if rule is None:
                 self.table.delete(message.partition, key)
             elif series.stream == watermark.stream:
-                transitions += self._advance(message, key, series, rule, watermark)
+                transitions += self._advance(message, key, series, rule, now)
         return transitions
 
-    def _advance(self, message: Received, key: str, series: Series, rule: Rule, watermark: Watermark) -> Sequence[Transition]:
-        after, transitions = advance(rule, series.state, watermark.time, decided=self.clock())
+    def _least(self, partition: int, watermark: Watermark) -> datetime | None:
+        """What the stream's partitions promise together, where that rises with the watermark; else None."""
+        raw = self.table.state(partition)
+        marks = {} if raw is None else _marks_decoder.decode(raw)
+        sources = [source_name(watermark.stream, number) for number in range(self.partitions)]
+        least = Least(sources, marks.setdefault(watermark.stream, {}))
+        before_s = least.time_s
+        least.take(watermark.source, epoch_s(watermark.time))
+        self.table.put_state(partition, _marks_encoder.encode(marks))
+        return from_us(round(least.time_s * 1e6)) if least.time_s > before_s else None
+
+    def _advance(self, message: Received, key: str, series: Series, rule: Rule, now: datetime) -> Sequence[Transition]:
+        after, transitions = advance(rule, series.state, now, decided=self.clock())
         if after is None:
             self.table.delete(message.partition, key)
         elif after != series.state:

@@ -8,9 +8,9 @@ Every agent is `BatchRunner.run` over a `Stage`; what the stages do is in `texts
 Payments and labels are worked off in event-time order (`merge.py`); `silence.py` speaks for partitions in which nothing arrives.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from core.clock import Clock
 from core.settings import Settings
 from core.topics import (
     LABELS_RAW,
+    TEXT_SCORED,
     TRANSACTIONS_BY_CUSTOMER,
     TRANSACTIONS_BY_ID,
     TRANSACTIONS_BY_TERMINAL,
     TRANSACTIONS_RAW,
+    TRANSACTIONS_SCORED,
     Topic,
 )
 from models.fraud.history import CUSTOMER, DAY_S, TERMINAL
@@ -38,13 +40,13 @@ from streams.indexing import IndexEvents
 from streams.kafka_client import MAX_REQUEST_BYTES
 from streams.ledger import Ledger
 from streams.merging import Merges
-from streams.messages import Received, Worked
 from streams.sender import MAX_BATCH_BYTES, Sender
-from streams.silence import Silence, Tide
+from streams.silence import Silence, Tide, Watched, payment_promises, source_name, text_promises
 from streams.tables import StateTable
-from streams.texts import TextScoring, work_texts
+from streams.texts import ScoreTexts, TextScoring
 from streams.transactions import Admit, Histories, JoinLabels, MeetCustomer, ScoreTransactions
 from streams.transport import Transport
+from streams.watermarks import STEP_S
 
 GROUP = "groundswell"
 _ENDS_EVERY_S = 5.0
@@ -74,13 +76,18 @@ def build_app(settings: Settings, deps: Deps) -> faust.App:
     runner = BatchRunner(app, deps.ledger, sender, max_dead_ratio=settings.max_dead_ratio, fresh_broker=fresh_broker)
     app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms, settled=runner.settled)
     payment_stages, learn = _payment_stages(app, settings, deps, (sender, tide))
-    for stage in (*_event_stages(app, settings, deps, sender), *payment_stages):
+    texts = Tide()
+    for stage in (*_event_stages(app, settings, deps, (sender, texts)), *payment_stages):
         _register(app, runner, stage)
-    silence = Silence(app, runner, sender, tide, idle_s=settings.idle_s, partitions=settings.partitions, learn=learn)
+    payments_raw, texts_raw = ([topic.name for topic in READERS[name]] for name in ("admit", "score_texts"))
+    for watched in (
+        Watched(payments_raw, "admit", tide, partial(payment_promises, partitions=settings.partitions), learn),
+        Watched(texts_raw, "score_texts", texts, partial(text_promises, partitions=settings.partitions), step_s=STEP_S),
+    ):
+        app.task(Silence(app, runner, sender, watched, idle_s=settings.idle_s).watch)
     app.on_partitions_revoked.connect(runner.give_away)
     app.on_partitions_assigned.connect(runner.take_over)
     app.timer(_ENDS_EVERY_S)(runner.read_missing_ends)
-    app.task(silence.watch)
     return app
 
 
@@ -127,18 +134,19 @@ def _register(app: faust.App, runner: BatchRunner, stage: Stage) -> None:
     app.agent(source, name=stage.name)(agent)
 
 
-def _event_stages(app: faust.App, settings: Settings, deps: Deps, sender: Sender) -> list[Stage]:
+def _event_stages(app: faust.App, settings: Settings, deps: Deps, shared: tuple[Sender, Tide]) -> list[Stage]:
     """What works texts and scored events off, message by message."""
-    series = StateTable(app, sender, "series", partitions=settings.partitions)
-
-    async def score_texts(batch: Sequence[Received]) -> Worked:
-        return await asyncio.to_thread(work_texts, batch, deps.texts, deps.clock)
-
+    (sender, tide), partitions = shared, settings.partitions
+    series = StateTable(app, sender, "series", partitions=partitions)
+    sources = {
+        scored.name: [source_name(topic.name, number) for topic in topics for number in range(partitions)]
+        for scored, topics in ((TEXT_SCORED, READERS["score_texts"]), (TRANSACTIONS_SCORED, READERS["score_transactions"]))
+    }
     return [
-        Stage("score_texts", score_texts, settings.text_batch),
+        Stage("score_texts", ScoreTexts(deps.texts, deps.clock, partitions, tide), settings.text_batch),
         Stage("index", IndexEvents(deps.index), settings.index_batch, within_s=settings.index_within_s),
-        Stage("match", MatchRules(deps.rules, settings.partitions, deps.clock), settings.index_batch),
-        Stage("evaluate", EvaluateSeries(deps.rules, series, deps.clock), settings.index_batch, table=series),
+        Stage("match", MatchRules(deps.rules, partitions, deps.clock, sources, {TEXT_SCORED.name: tide}), settings.index_batch),
+        Stage("evaluate", EvaluateSeries(deps.rules, series, deps.clock, partitions), settings.index_batch, table=series),
         Stage("route", RouteTransitions(deps.rules, deps.store), settings.index_batch),
     ]
 
@@ -165,7 +173,7 @@ def _payment_stages(
         return MeetCustomer(merges, Histories(table, CUSTOMER), partitions)
 
     def score(merges: Merges, table: StateTable) -> Work:
-        return ScoreTransactions(merges, Histories(table, TERMINAL), deps.fraud, clock)
+        return ScoreTransactions(merges, Histories(table, TERMINAL), deps.fraud, clock, partitions)
 
     stages = [
         Stage("admit", Admit(partitions, settings.lateness_s, tide, clock), settings.transaction_batch),

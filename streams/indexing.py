@@ -9,6 +9,7 @@ from search.documents import document
 from search.index import Index
 from streams.alerting import decode_scored
 from streams.messages import Received, Worked
+from streams.watermarks import marks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,9 @@ class IndexEvents:
         sources: dict[str, Received] = {}
         for message in batch:
             try:
+                if marks_of(message) is not None:
+                    worked.absorbed.append(message)
+                    continue
                 scored = decode_scored(message)
             except InvalidRecord as error:
                 worked.dead.append((message, str(error)))

@@ -1,5 +1,6 @@
 """Messages as the agents see them: what came in, what goes out, and what could not go on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ class Received:
     key: bytes | None
     value: bytes
     arrived_s: float
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Worked:
 def received(event: Any) -> list[Received]:
     """The messages of a Faust event, which carries a run of one partition's messages (`streams/transport.py`)."""
     return [
-        Received(each.topic, each.partition, each.offset, each.key, each.value or b"", (each.timestamp or 0) / 1000.0)
+        Received(
+            each.topic, each.partition, each.offset, each.key, each.value or b"", (each.timestamp or 0) / 1000.0, each.headers
+        )
         for each in event.message.run
     ]

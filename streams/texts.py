@@ -1,10 +1,11 @@
-"""Raw news and posts → scored texts. The worker and `groundswell score text` run this very code."""
+"""Raw news and posts → scored texts. `groundswell score text` runs the same `TextScoring`."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from core.clock import Clock
+from core.clock import Clock, epoch_s
 from core.codec import decode_news, decode_social, encode
 from core.errors import InvalidRecord
 from core.ids import content_id
@@ -14,6 +15,9 @@ from models.text.entities import EntityLinker
 from models.text.routing import TextModels
 from models.text.score import TextScore
 from streams.messages import Outgoing, Received, Worked
+from streams.silence import Tide, source_name
+from streams.steps import Mark
+from streams.watermarks import Rising, mark_messages
 
 MAX_ENTITIES = 200  # per text; 100 kB of cashtags would otherwise grow to a record that no broker takes
 
@@ -31,21 +35,43 @@ class TextScoring:
         return list(zip(self.scorer.score(texts, langs), linked, strict=True))
 
 
-def work_texts(batch: Sequence[Received], scoring: TextScoring, clock: Clock) -> Worked:
-    """Scored texts for `text.scored`, keyed by id; records that are no news or posts as dead."""
-    now = clock()
-    worked = Worked()
-    items: list[NewsItem | SocialPost] = []
-    for message in batch:
-        try:
-            items.append(decode_text(message, now))
-        except InvalidRecord as error:
-            worked.dead.append((message, str(error)))
-    scores = scoring.score([text_of(item) for item in items], [item.lang for item in items])
-    for item, (score, entities) in zip(items, scores, strict=True):
-        scored = scored_text(item, score, entities, ingested=now)
-        worked.outgoing.append(Outgoing(TEXT_SCORED.name, encode(scored), key=scored.id.encode()))
-    return worked
+@dataclass(slots=True)
+class ScoreTexts:
+    """Raw news and posts → `text.scored`, keyed by id; behind them the marks of the partitions by which they came."""
+
+    scoring: TextScoring
+    clock: Clock
+    partitions: int
+    tide: Tide
+    _high_s: dict[str, float] = field(default_factory=dict)
+    _rising: Rising = field(default_factory=Rising)
+
+    async def __call__(self, batch: Sequence[Received]) -> Worked:
+        worked, now = Worked(), self.clock()
+        sources: list[str] = []
+        items: list[NewsItem | SocialPost] = []
+        for message in batch:
+            try:
+                items.append(decode_text(message, now))
+            except InvalidRecord as error:
+                worked.dead.append((message, str(error)))
+            else:
+                sources.append(source_name(message.topic, message.partition))
+        worked.outgoing += await asyncio.to_thread(self._scored, items, now)
+        for source, item in zip(sources, items, strict=True):
+            time_s = epoch_s(item.published)
+            self._high_s[source] = max(time_s, self._high_s.get(source, time_s))
+            self.tide.rise(time_s)
+        marks = [Mark(source, high_s, high_s) for source, high_s in self._high_s.items()]
+        worked.outgoing += mark_messages(TEXT_SCORED, self._rising.news(marks), self.partitions)
+        return worked
+
+    def _scored(self, items: Sequence[NewsItem | SocialPost], now: datetime) -> list[Outgoing]:
+        scores = self.scoring.score([text_of(item) for item in items], [item.lang for item in items])
+        records = [
+            scored_text(item, score, entities, ingested=now) for item, (score, entities) in zip(items, scores, strict=True)
+        ]
+        return [Outgoing(TEXT_SCORED.name, encode(record), key=record.id.encode()) for record in records]
 
 
 def decode_text(message: Received, now: datetime) -> NewsItem | SocialPost:

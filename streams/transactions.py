@@ -46,6 +46,7 @@ from streams.silence import Tide, source_name
 from streams.steps import AnyStep, LooseLabel, Mark, Parcels, Payment, Place, PlacedLabel
 from streams.sweep import Sweep
 from streams.tables import StateTable
+from streams.watermarks import Rising, mark_messages
 
 _SLACK_S = 3 * DAY_S  # beyond a horizon, before a history or a place is forgotten
 _log = log.get(__name__)
@@ -274,6 +275,8 @@ class ScoreTransactions:
     histories: Histories
     scorer: FraudScorer
     clock: Clock
+    partitions: int
+    _rising: Rising = field(default_factory=Rising)
 
     async def __call__(self, batch: Sequence[Received]) -> Worked:
         taken = self.merges.take(batch)
@@ -289,6 +292,8 @@ class ScoreTransactions:
             else:
                 rows.append((partition, released, row))
         await self._score(taken, rows)
+        marks, _ = self.merges.marks(taken)
+        taken.worked.outgoing += mark_messages(TRANSACTIONS_SCORED, self._rising.news(marks), self.partitions)
         self.histories.forget(taken)
         return self.merges.save(taken)
 

@@ -30,7 +30,7 @@ from streams.ledger import Tally
 from streams.merging import Merges
 from streams.messages import Outgoing, Received, Worked
 from streams.sender import Record
-from streams.silence import Tide, promises
+from streams.silence import Tide, payment_promises
 from streams.steps import partition_of
 from streams.tables import StateTable
 from streams.transactions import Admit, Histories, JoinLabels, MeetCustomer, ScoreTransactions
@@ -76,8 +76,8 @@ class Broker:
         return len(log) - 1
 
     def values(self, topic: Topic) -> list[bytes]:
-        """All messages of a topic."""
-        return [value or b"" for (name, _), log in sorted(self.logs.items()) if name == topic.name for _, value in log]
+        """All messages of a topic but those that only bring marks."""
+        return [value for (name, _), log in sorted(self.logs.items()) if name == topic.name for _, value in log if value]
 
     def total(self, stage: str) -> Tally:
         """What became of all records that a stage has read."""
@@ -171,7 +171,7 @@ class Worker:
             "join_labels": Stage(JoinLabels(joining, labels, 30 * DAY_S, count), labels, joining),
             "meet_customer": Stage(MeetCustomer(meeting, Histories(customers, CUSTOMER), count), customers, meeting),
             "score_transactions": Stage(
-                ScoreTransactions(scoring, Histories(terminals, TERMINAL), scorer, lambda: NOW), terminals, scoring
+                ScoreTransactions(scoring, Histories(terminals, TERMINAL), scorer, lambda: NOW, count), terminals, scoring
             ),
         }
 
@@ -222,7 +222,7 @@ class Worker:
             if stage.merges is not None:
                 stage.merges.learn(range(self.broker.partitions))
         places = [TP(topic.name, number) for topic in _STAGES["admit"] for number in range(self.broker.partitions)]
-        for message in promises(places, self.tide.high_s, partitions=self.broker.partitions):
+        for message in payment_promises(places, self.tide.high_s, partitions=self.broker.partitions):
             self.broker.put(message)
 
     async def drain(self, pick: random.Random, size: int = 7) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from streams.dead_letters import DeadRatio
 from streams.ledger import PASSED
 from streams.messages import Outgoing, Received, Worked
 from streams.sender import Sender
-from streams.silence import Silence, Tide, promises
+from streams.silence import Silence, Tide, Watched, payment_promises
 from streams.steps import decode_parcel, partition_of
 from streams.take import take
 
@@ -164,7 +165,7 @@ def test_nothing_of_a_generation_is_begun_once_it_is_given_away() -> None:
         return Worked(absorbed=list(batch))
 
     def event(offset: int, generation: int) -> Any:
-        record = SimpleNamespace(topic="news.raw", partition=0, offset=offset, key=None, value=b"x", timestamp=1_000)
+        record = SimpleNamespace(topic="news.raw", partition=0, offset=offset, key=None, value=b"x", timestamp=1_000, headers=())
         return SimpleNamespace(message=SimpleNamespace(run=[record], generation_id=generation))
 
     stage = Stage("test", work, 1)
@@ -225,12 +226,16 @@ def test_what_is_there_is_taken_at_once_and_never_more_than_asked_for() -> None:
     assert asyncio.run(play()) == [["a", "b"], ["c", "d"], ["e"]]
 
 
+def watched(tide: Tide) -> Watched:
+    return Watched((TRANSACTIONS_RAW.name, LABELS_RAW.name), "admit", tide, partial(payment_promises, partitions=1))
+
+
 def test_a_silent_partition_promises_what_was_known_a_while_ago() -> None:
     app = App(assigned={TP(TRANSACTIONS_RAW.name, 0), TP(LABELS_RAW.name, 0), TP("news.raw", 0)})
     app.ends = {TP(TRANSACTIONS_RAW.name, 0): 0, TP(LABELS_RAW.name, 0): 5}
     runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
     tide = Tide()
-    silence = Silence(app, runner, Sender(app, partitions=1), tide, idle_s=1.0, partitions=1, learn={})
+    silence = Silence(app, runner, Sender(app, partitions=1), watched(tide), idle_s=1.0)
 
     async def play() -> list[int]:
         sent: list[int] = []
@@ -247,7 +252,7 @@ def test_what_was_committed_before_is_admitted_whatever_the_ledger_knows() -> No
     place = TP(TRANSACTIONS_RAW.name, 0)
     app = App(assigned={place}, ends={place: 9}, _committed_offset={place: 9})
     runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
-    silence = Silence(app, runner, Sender(app, partitions=1), Tide(5.0), idle_s=1.0, partitions=1, learn={})
+    silence = Silence(app, runner, Sender(app, partitions=1), watched(Tide(5.0)), idle_s=1.0)
 
     async def play() -> None:
         for now_s in (0.0, 1.5):
@@ -258,6 +263,6 @@ def test_what_was_committed_before_is_admitted_whatever_the_ledger_knows() -> No
 
 
 def test_promises_reach_every_partition_that_waits_for_them() -> None:
-    told = promises([TP(TRANSACTIONS_RAW.name, 1), TP(LABELS_RAW.name, 0)], 7.0, partitions=3)
+    told = payment_promises([TP(TRANSACTIONS_RAW.name, 1), TP(LABELS_RAW.name, 0)], 7.0, partitions=3)
     marks = [[mark.source for mark in decode_parcel(message.value).marks] for message in told]
     assert marks == [["transactions.raw/1", "labels.raw/0"]] * 3 + [["transactions.raw/1"]] * 3

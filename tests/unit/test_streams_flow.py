@@ -1,7 +1,7 @@
-"""Ledger, gate, backlog, watermarks and dead letters: what keeps count."""
+"""Ledger, gate, backlog and dead letters: what keeps count."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ from streams.gate import Gate
 from streams.ledger import ABSORBED, DEAD, PASSED, Ledger
 from streams.messages import Received, Worked
 from streams.totals import totals
-from streams.watermarks import IDLE_S, Watermarks
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -101,28 +100,6 @@ def test_the_gate_bounds_bytes_too_and_stops_when_told() -> None:
         assert sum(flying) <= 1_000 or flying == [5_000]  # larger than the bound: alone it passes
     stopped = Gate(backlog=lambda: 99, max_records=100, max_bytes=1, on_wait=lambda: None, should_stop=lambda: True)
     assert not stopped.take(1)
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10_000)), min_size=1))
-def test_a_watermark_never_goes_back_nor_past_a_live_partition(events: list[tuple[int, int]]) -> None:
-    marks = Watermarks(step=timedelta(seconds=1))
-    latest: dict[int, datetime] = {}
-    told = START - timedelta(days=1)
-    for partition, seconds in events:
-        time = START + timedelta(seconds=seconds)
-        latest[partition] = max(time, latest.get(partition, time))
-        marks.observe(partition, time, now_s=0.0)
-        mark = marks.advance(now_s=0.0)
-        if mark is not None:
-            assert told < mark <= min(latest.values())
-            told = mark
-
-
-def test_an_idle_partition_does_not_hold_the_watermark_back() -> None:
-    marks = Watermarks()
-    marks.observe(0, START, now_s=0.0)
-    marks.observe(1, START + timedelta(hours=1), now_s=IDLE_S + 1)
-    assert marks.advance(now_s=IDLE_S + 1) == START + timedelta(hours=1)
 
 
 @given(raw=st.binary(), reason=st.text(), key=st.none() | st.binary())

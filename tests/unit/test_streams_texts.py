@@ -15,7 +15,8 @@ from core.settings import load_settings
 from core.topics import NEWS_RAW, SOCIAL_RAW, TEXT_SCORED
 from streams.batches import BatchRunner
 from streams.messages import Received, Worked
-from streams.texts import MAX_ENTITIES, TextScoring, work_texts
+from streams.silence import Tide
+from streams.texts import MAX_ENTITIES, ScoreTexts, TextScoring
 
 NOW = datetime(2022, 11, 12, tzinfo=UTC)
 
@@ -33,9 +34,18 @@ def news(title: str, **more: Any) -> dict[str, Any]:
     return {"published": "2022-11-08T13:58:33Z", "source": "wire", "title": title, **more}
 
 
-def scored(worked: Worked) -> list[ScoredText]:
+def work(batch: list[Received]) -> Worked:
+    return asyncio.run(ScoreTexts(scoring(), lambda: NOW, 2, Tide())(batch))
+
+
+def records(worked: Worked) -> list[bytes]:
+    """What was sent of texts; the marks behind them are left out."""
     assert all(message.topic == TEXT_SCORED.name for message in worked.outgoing)
-    return [msgspec.json.decode(message.value, type=ScoredText) for message in worked.outgoing]
+    return [message.value for message in worked.outgoing if message.value]
+
+
+def scored(worked: Worked) -> list[ScoredText]:
+    return [msgspec.json.decode(value, type=ScoredText) for value in records(worked)]
 
 
 def test_a_batch_of_many_kinds() -> None:
@@ -53,7 +63,7 @@ def test_a_batch_of_many_kinds() -> None:
         received(b"\xff"),
         received(news("12345")),
     ]
-    worked = work_texts(batch, scoring(), lambda: NOW)
+    worked = work(batch)
     first, second, german, digits = scored(worked)
     assert first.sentiment is not None
     assert first.topic is not None
@@ -83,7 +93,7 @@ def test_ids_come_from_source_and_own_id_else_from_content() -> None:
         received(news("A")),
         received(news("A", body="x")),
     ]
-    ids = [each.id for each in scored(work_texts(batch, scoring(), lambda: NOW))]
+    ids = [each.id for each in scored(work(batch))]
     assert ids[0] == ids[1]
     assert ids[2] == ids[3]
     assert len(set(ids)) == 3
@@ -91,14 +101,14 @@ def test_ids_come_from_source_and_own_id_else_from_content() -> None:
 
 def test_the_largest_text_full_of_entities_still_fits_into_a_message() -> None:
     title = "$AAPL " * (MAX_TEXT_CHARS // 6)
-    (message,) = work_texts([received(news(title))], scoring(), lambda: NOW).outgoing
-    assert len(msgspec.json.decode(message.value, type=ScoredText).entities) == MAX_ENTITIES
-    assert len(message.value) < MAX_RECORD_BYTES
+    (value,) = records(work([received(news(title))]))
+    assert len(msgspec.json.decode(value, type=ScoredText).entities) == MAX_ENTITIES
+    assert len(value) < MAX_RECORD_BYTES
 
 
 def test_news_is_scored_with_its_body() -> None:
     good, bad = news("Apple reports", body="Profit rises sharply."), news("Apple reports", body="Profit plunges, shares crash.")
-    first, second = scored(work_texts([received(good), received(bad)], scoring(), lambda: NOW))
+    first, second = scored(work([received(good), received(bad)]))
     assert first.sentiment is not None
     assert second.sentiment is not None
     assert first.sentiment.score > second.sentiment.score + 0.5
