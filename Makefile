@@ -2,7 +2,7 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
-SOURCES := conftest.py groundswell.py alerts bench commands core models samples search streams tests web
+SOURCES := conftest.py groundswell.py alerts bench commands core models samples search servers streams tests web
 ARGS   ?=
 
 .PHONY: run test test-training check format live bench bench-models lock clean

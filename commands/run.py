@@ -192,6 +192,8 @@ class _Run:
             "data",
             "broker",
             "broker_version",
+            "database",
+            "database_password",
             "partitions",
             "declare_topics",
             "fetch_wait_ms",
