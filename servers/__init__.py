@@ -1,1 +1,1 @@
-"""Real servers as child processes, without Docker."""
+"""Real Kafka, Elasticsearch and PostgreSQL as child processes, without Docker: for live tests, and for one durable machine."""
