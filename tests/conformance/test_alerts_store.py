@@ -218,7 +218,7 @@ def run_two(target: object, url: str) -> list[list[str]]:
     workers = [context.Process(target=target, args=(url, answers)) for _ in range(2)]  # type: ignore[arg-type]
     for worker in workers:
         worker.start()
-    found = [answers.get(timeout=60) for _ in workers]
+    found = [answers.get(timeout=300) for _ in workers]
     for worker in workers:
         worker.join(60)
     return found

@@ -85,7 +85,7 @@ def run_two(target: Callable[..., None], url: str) -> None:
     for worker in workers:
         worker.start()
     for _ in workers:
-        answers.get(timeout=120)
+        answers.get(timeout=300)
     for worker in workers:
         worker.join(120)
 

@@ -92,7 +92,7 @@ def test_tables_of_another_program_are_left_alone(empty_url: str) -> None:
 @pytest.mark.live
 def test_a_servers_database_is_migrated_only_when_told(postgres: PostgresServer) -> None:
     with opened(postgres.create_database(f"empty_{uuid.uuid4().hex}")) as engine:
-        with pytest.raises(ConfigError, match="is empty and this version needs .*groundswell db upgrade"):
+        with pytest.raises(ConfigError, match=r"is empty and this version needs .*groundswell db upgrade"):
             prepare(engine)
         assert sa.inspect(engine).get_table_names() == []
 
@@ -100,7 +100,7 @@ def test_a_servers_database_is_migrated_only_when_told(postgres: PostgresServer)
 def upgrade_when_told(url: str, ready: "multiprocessing.Queue[str]", go: "multiprocessing.Queue[None]") -> None:
     with opened(url) as engine:
         ready.put("ready")
-        go.get(timeout=120)
+        go.get(timeout=300)
         try:
             upgrade(engine)
         except BaseException as error:
@@ -116,10 +116,10 @@ def test_processes_that_migrate_at_once_wait_for_one_another(empty_url: str) -> 
     workers = [context.Process(target=upgrade_when_told, args=(empty_url, answers, go)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    assert [answers.get(timeout=120) for _ in workers] == ["ready"] * 3
+    assert [answers.get(timeout=300) for _ in workers] == ["ready"] * 3
     for _ in workers:
         go.put(None)
-    assert [answers.get(timeout=120) for _ in workers] == ["done"] * 3
+    assert [answers.get(timeout=300) for _ in workers] == ["done"] * 3
     for worker in workers:
         worker.join(60)
     with opened(empty_url) as engine:
