@@ -73,7 +73,7 @@ async def _deliver_over_a_restart(store: AlertStore, inbox: Inbox, server: Postg
     await asyncio.to_thread(server.kill if crash else server.stop)
     with pytest.raises(Retryable, match="the database did not answer"):
         await asyncio.to_thread(store.record, transition("a0"), ["hook"])
-    await asyncio.to_thread(server.start)
+    server.start()  # in this thread, which outlives the loop: a server ends with the thread that started it
     await asyncio.to_thread(store.release_all)  # rather than wait for the leases of what was in hand to run out
     while (await asyncio.to_thread(store.counts)).pending:  # noqa: ASYNC110 — the server tells nobody
         await asyncio.sleep(0.05)
