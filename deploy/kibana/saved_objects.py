@@ -139,7 +139,12 @@ def _by_time() -> Json:
 
 
 def _terms(field: str, size: int) -> Json:
-    order = {"orderBy": {"type": "column", "columnId": "n"}, "orderDirection": "desc", "otherBucket": False, "missingBucket": False}
+    order = {
+        "orderBy": {"type": "column", "columnId": "n"},
+        "orderDirection": "desc",
+        "otherBucket": False,
+        "missingBucket": False,
+    }
     values = {"include": [], "exclude": [], "includeIsRegex": False, "excludeIsRegex": False}
     return {
         "label": field,

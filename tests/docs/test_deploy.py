@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import fields
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+import groundswell
 from core import metrics
 from core.settings import Settings
 from deploy.grafana import dashboard
@@ -27,6 +30,11 @@ ONE_SHOT = {name for name in SERVICES if name.startswith("setup")}
 PROFILES = ("gpu", "monitoring")
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+CONSOLE = [
+    line[2:].split(" #")[0].strip()
+    for block in re.findall(r"```console\n(.*?)```", OPERATIONS, re.S)
+    for line in block.splitlines()
+]
 # Read where rules are read, not as settings
 OF_RULES = {"GROUNDSWELL_WEBHOOK_URL", "GROUNDSWELL_WEBHOOK_SECRET"}
 
@@ -111,6 +119,24 @@ def test_files_that_are_mounted_and_copied_are_there() -> None:
         assert (ROOT / copied).exists(), copied
     for copied in re.findall(r"^COPY (locks/\S+)", (ROOT / "Dockerfile").read_text("utf-8"), re.M):
         assert f"!{copied}\n" in ignored
+
+
+@pytest.mark.parametrize("line", CONSOLE)
+def test_a_command_of_the_guide_exists(line: str) -> None:
+    words = shlex.split(line.split(" &&")[0].split(" <")[0].split(" >")[0])
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    elif words[0] == "groundswell" or "ingest" in words:
+        command: Any = typer.main.get_command(groundswell.app)
+        words = words[words.index("ingest" if "ingest" in words else "groundswell") + ("ingest" not in words) :]
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context("groundswell", words)
+    elif words[:2] == ["docker", "compose"]:
+        named = {word for word in words if word in SERVICES}
+        assert named or words[-1] in {"ps", "-d", "--build"} or "up" in words
+    else:
+        assert words[0] in {"export", "createuser"}
 
 
 def exported() -> set[str]:
