@@ -56,7 +56,7 @@ def open_engine(url: str, *, password: str = "", durable: bool = True) -> Engine
         # instead of 20, since closing the last connection of a file in WAL mode writes it back
         pool = StaticPool if in_memory else QueuePool
         engine = create_engine(parsed, poolclass=pool, hide_parameters=True, connect_args={"check_same_thread": False})
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise ConfigError(_ADDRESSES) from error
     except ModuleNotFoundError as error:
         raise ConfigError(f"install the database driver {error.name}") from error

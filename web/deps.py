@@ -35,8 +35,8 @@ class Deps:
     """Everything that the routes reach.
 
     `counters` gives the pipeline's totals (read, scored, indexed, dead, matches, transitions, delivered) and gauges (backlog,
-    events_per_second); `gauges` what else is exported to Prometheus. `submit(topic, raw)` returns once the record is safe in `topic`; it raises InvalidRecord when it went to the
-    dead-letter topic instead, and Retryable when it is nowhere.
+    events_per_second); `gauges` what else is exported to Prometheus. `submit(topic, raw)` returns once the record is safe in `topic`;
+    it raises InvalidRecord when it went to the dead-letter topic instead, and Retryable when it is nowhere.
     """
 
     index: Index

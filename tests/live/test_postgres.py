@@ -187,7 +187,7 @@ def test_wrong_addresses_are_told_without_the_password(postgres_url: str) -> Non
     with pytest.raises(Retryable, match='"none" does not exist'):
         open_store(address.set(database="none").render_as_string(hide_password=False))
     with pytest.raises(ConfigError, match="not a database address"):
-        open_store("postgresql+psycopg://[")
+        open_store("postgresql+psycopg://host:port/name")
 
 
 def test_the_password_may_come_apart_from_the_address(postgres_url: str) -> None:
