@@ -9,10 +9,12 @@ import pytest
 
 from core.errors import QueryError
 from search.documents import Document
+from search.elastic_index import ElasticIndex
 from search.index import Index, SearchRequest, Sort
 from search.kql import parse
 from search.memory_index import MemoryIndex
 from search.tantivy_index import TantivyIndex
+from tests.live.elastic_server import fresh_prefix, remove
 
 pytestmark = pytest.mark.anyio
 
@@ -28,15 +30,21 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["memory", "tantivy"])
+@pytest.fixture(params=["memory", "tantivy", pytest.param("elasticsearch", marks=pytest.mark.live)])
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Index]:
-    opened: Index = (
-        MemoryIndex(clock=clock)
-        if request.param == "memory"
-        else TantivyIndex.open(tmp_path / "index", writable=True, clock=clock)
-    )
+    match request.param:
+        case "memory":
+            opened: Index = MemoryIndex(clock=clock)
+        case "tantivy":
+            opened = TantivyIndex.open(tmp_path / "index", writable=True, clock=clock)
+        case _:
+            prefix = fresh_prefix()
+            cluster = request.getfixturevalue("elasticsearch")
+            opened = ElasticIndex(cluster, prefix, writable=True, clock=clock)
     yield opened
     await opened.close()
+    if isinstance(opened, ElasticIndex):
+        await remove(cluster, prefix)
 
 
 def news(id: str, day: int, **fields: Any) -> Document:  # noqa: A002 - the field's name
