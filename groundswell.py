@@ -57,17 +57,27 @@ def run(
         bool, typer.Option("--exit-when-idle", help="End when all is scored, indexed and delivered.")
     ] = False,
     data: DataOption = None,
+    servers: Annotated[
+        Path | None, typer.Option("--servers", help="Folder for a real Kafka and all state, which outlive this run; needs Java.")
+    ] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port of the web page.")] = None,
     settings: SettingsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run everything in one process tree on the embedded broker and replay the input (the bundled samples, if none is named)."""
+    """Run everything in one process tree and replay the input (the bundled samples, if none is named).
+
+    It runs on the embedded broker, or with --servers on a real one, where a second start goes on where the first has ended.
+    """
     from commands.run import Options, print_summary
     from commands.run import run as run_embedded
     from commands.wiring import settings_from
 
-    chosen = settings_from(settings, data=data, rules=rules, web_port=port)
-    options = Options(input=input, speed=parse_speed(speed), exit_when_idle=exit_when_idle, json=json)
+    if data is not None and servers is not None:
+        raise typer.BadParameter("name the folder with --servers or with --data, not with both", param_hint="--servers")
+    chosen = settings_from(settings, data=servers or data, rules=rules, web_port=port)
+    options = Options(
+        input=input, speed=parse_speed(speed), exit_when_idle=exit_when_idle, json=json, servers=servers is not None
+    )
     summary = run_embedded(chosen, options)
     print_summary(summary, json=json)
     if exit_when_idle and summary.pending:
