@@ -162,6 +162,8 @@ class _Run:
             "broker",
             "database",
             "broker_version",
+            "database",
+            "database_password",
             "partitions",
             "declare_topics",
             "fetch_wait_ms",

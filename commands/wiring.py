@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from alerts import database
+from alerts import database, migrate
 from alerts.rules import RuleSet, load_rules
 from alerts.store import AlertStore
 from core import log
@@ -174,11 +174,16 @@ def open_ledger(settings: Settings) -> Ledger:
 
 
 def open_engine(settings: Settings, *, durable: bool = True) -> sa.Engine:
-    """The SQL database, its tables made."""
-    _make_data(settings)
-    engine = database.open_engine(settings.database_url, durable=durable)
-    database.create_schema(engine)
+    """The SQL database with this version's schema: SQLite's is brought there, a server's must be."""
+    engine = connect(settings, durable=durable)
+    migrate.prepare(engine)
     return engine
+
+
+def connect(settings: Settings, *, durable: bool = True) -> sa.Engine:
+    """The SQL database with whatever schema it has."""
+    _make_data(settings)
+    return database.open_engine(settings.database_url, password=settings.database_password, durable=durable)
 
 
 def open_index(settings: Settings, *, writable: bool = False) -> TantivyIndex:
