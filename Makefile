@@ -2,10 +2,10 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
-SOURCES := conftest.py groundswell.py alerts bench commands core models samples search streams tests web
+SOURCES := conftest.py groundswell.py alerts bench commands core models samples search servers streams tests web
 ARGS   ?=
 
-.PHONY: run test test-training check format live bench bench-models lock clean
+.PHONY: run test test-training check format live servers bench bench-models lock clean
 
 run: $(VENV)/.run           ## the whole product on the embedded tier, replaying the samples; ARGS is passed on
 	$(VENV)/bin/groundswell run $(ARGS)
@@ -29,8 +29,11 @@ test-training: $(VENV)/.train  ## the tests of training too: installs torch, 3 G
 	    $(foreach part,training report sffsd,tests/unit/test_models_fraud_$(part).py) \
 	    $(foreach part,training report adopt prune,tests/unit/test_models_text_$(part).py) $(ARGS)
 
-live: $(VENV)/.dev          ## only the tests on a real Kafka
+live: $(VENV)/.dev          ## only the tests on real servers: Java 17 and Maven
 	$(PYTHON) -m pytest -m live $(ARGS)
+
+servers: $(VENV)/.run       ## Kafka, Elasticsearch and PostgreSQL until Ctrl-C, without Docker; ARGS=FOLDER keeps what they hold
+	@$(PYTHON) -m servers $(ARGS)
 
 bench: $(VENV)/.dev         ## throughput of the worker against the bare models
 	$(PYTHON) -m bench.throughput $(ARGS)

@@ -24,7 +24,7 @@ from streams.sources.files import SourceRecord
 from streams.totals import totals
 from web.app import build_app
 from web.deps import Deps
-from web.serve import serve
+from web.serve import hosts_for, serve
 
 _KINDS = {topic.name: kind for kind, topic in RAW.items()}
 _BACKLOG_FRESH_S = 0.5
@@ -106,4 +106,5 @@ def run_web(settings: Settings, *, end_with_parent: bool = False) -> None:
         clock=utc_now,
         version=metadata.version("groundswell"),
     )
-    asyncio.run(serve(build_app(deps), host=settings.web_host, port=settings.web_port))
+    app = build_app(deps, allowed_hosts=hosts_for(settings.web_host, *settings.web_names))
+    asyncio.run(serve(app, host=settings.web_host, port=settings.web_port))

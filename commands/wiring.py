@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from alerts import database
+from alerts import database, migrate
 from alerts.rules import RuleSet, load_rules
 from alerts.store import AlertStore
 from core import log
@@ -43,17 +43,21 @@ _log = log.get(__name__)
 
 
 class Running(msgspec.Struct, frozen=True):
-    """How to reach the embedded broker of a `groundswell run`."""
+    """How to reach the broker and the state of a `groundswell run`."""
 
     broker: str
     broker_version: str
     epoch: str
+    declare_topics: bool = False
+    database: str = ""
 
 
 def settings_from(file: Path | None, **options: Any) -> Settings:
     """The settings from a file, the environment and the command's options; relative sample paths are found beside the code."""
     settings_file = file or (Path(os.environ["GROUNDSWELL_SETTINGS"]) if "GROUNDSWELL_SETTINGS" in os.environ else None)
-    return load_settings(settings_file, environ=os.environ, options=options)
+    settings = load_settings(settings_file, environ=os.environ, options=options)
+    running = _running(settings)
+    return settings if running is None or settings.database else replace(settings, database=running.database)
 
 
 def attached(file: Path | None, **options: Any) -> Settings:
@@ -64,18 +68,29 @@ def attached(file: Path | None, **options: Any) -> Settings:
     settings = settings_from(file, **options)
     if options.get("broker") is not None or "GROUNDSWELL_BROKER" in os.environ:
         return settings
-    try:
-        running = msgspec.json.decode((settings.data / RUNNING).read_bytes(), type=Running)
-    except (OSError, msgspec.DecodeError):
+    running = _running(settings)
+    if running is None:
         return settings
     return replace(
-        settings, broker=running.broker, broker_version=running.broker_version, epoch=running.epoch, declare_topics=False
+        settings,
+        broker=running.broker,
+        broker_version=running.broker_version,
+        epoch=running.epoch,
+        declare_topics=running.declare_topics,
     )
 
 
+def _running(settings: Settings) -> Running | None:
+    """The run that has left word in the data folder, if any."""
+    try:
+        return msgspec.json.decode((settings.data / RUNNING).read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def announce(settings: Settings) -> None:
-    """Leave word in the data folder of the embedded broker that runs on it."""
-    running = Running(settings.broker, settings.broker_version, settings.epoch)
+    """Leave word in the data folder of the broker and the state that run on it."""
+    running = Running(settings.broker, settings.broker_version, settings.epoch, settings.declare_topics, settings.database)
     (settings.data / RUNNING).write_bytes(msgspec.json.encode(running))
 
 
@@ -159,11 +174,16 @@ def open_ledger(settings: Settings) -> Ledger:
 
 
 def open_engine(settings: Settings, *, durable: bool = True) -> sa.Engine:
-    """The SQL database, its tables made."""
-    _make_data(settings)
-    engine = database.open_engine(settings.database_url, durable=durable)
-    database.create_schema(engine)
+    """The SQL database with this version's schema: SQLite's is brought there, a server's must be."""
+    engine = connect(settings, durable=durable)
+    migrate.prepare(engine)
     return engine
+
+
+def connect(settings: Settings, *, durable: bool = True) -> sa.Engine:
+    """The SQL database with whatever schema it has."""
+    _make_data(settings)
+    return database.open_engine(settings.database_url, password=settings.database_password, durable=durable)
 
 
 def open_index(settings: Settings, *, writable: bool = False) -> TantivyIndex:

@@ -19,7 +19,7 @@ from search.elastic_bulk import BulkWriter, Operation
 from search.elastic_client import Cluster, call, connect, features
 from search.elastic_indices import ElasticIndices, Place, place_of
 from search.elastic_layout import body, original
-from search.elastic_query import Dsl, all_of, between_ms, dsl
+from search.elastic_query import Dsl, all_of, between_ms, dsl, unindexed
 from search.elastic_results import answers, requests, sort
 from search.index import MAX_HITS, Rejected, SearchPage, SearchRequest
 from search.nodes import Node
@@ -75,7 +75,8 @@ class ElasticIndex:
         ordering = checked_sort(request)
         begun = time.perf_counter()
         answer = await self._ask(
-            self._query(request.node, request.start, request.end),
+            request.node,
+            (request.start, request.end),
             size=request.size,
             from_=request.offset,
             sort=sort(ordering),
@@ -85,7 +86,7 @@ class ElasticIndex:
         return SearchPage(answer["hits"]["total"]["value"], hits, (time.perf_counter() - begun) * 1000)
 
     async def count(self, node: Node, *, start: datetime | None = None, end: datetime | None = None) -> int:
-        answer = await self._ask(self._query(node, start, end), size=0, track_total_hits=True)
+        answer = await self._ask(node, (start, end), size=0, track_total_hits=True)
         return int(answer["hits"]["total"]["value"])
 
     async def aggregate(
@@ -94,23 +95,27 @@ class ElasticIndex:
         asked = checked(aggregations)
         if not asked:
             return {}
-        answer = await self._ask(self._query(node, start, end), size=0, aggregations=requests(asked))
+        answer = await self._ask(node, (start, end), size=0, aggregations=requests(asked))
         return answers(asked, answer.get("aggregations", {}))
 
     async def get(self, id: str) -> Document | None:  # noqa: A002 - the field's name
-        hits = (await self._ask({"ids": {"values": [id]}}, size=1))["hits"]["hits"]
+        hits = (await self._found({"ids": {"values": [id]}}, size=1))["hits"]["hits"]
         return original(hits[0]["_source"]) if hits else None
 
     async def close(self) -> None:
         self._closed = True
         await self._client.close()
 
-    def _query(self, node: Node, start: datetime | None, end: datetime | None) -> Dsl:
-        query = dsl(plan(node), self._clock())
-        span = span_ms(start, end)
-        return query if span == (None, None) else all_of([query, between_ms("time", *span)])
+    async def _ask(self, node: Node, span: tuple[datetime | None, datetime | None], **options: Any) -> dict[str, Any]:
+        planned = plan(node)
+        query, bounds = dsl(planned, self._clock()), span_ms(*span)
+        if bounds != (None, None):
+            query = all_of([query, between_ms("time", *bounds)])
+        if from_source := unindexed(planned):
+            options["runtime_mappings"] = {name: {"type": "keyword"} for name in from_source}
+        return await self._found(query, **options)
 
-    async def _ask(self, query: Dsl, **options: Any) -> dict[str, Any]:
+    async def _found(self, query: Dsl, **options: Any) -> dict[str, Any]:
         if not self._ready:
             await self.prepare()
         searched = self._client.search(index=self._indices.prefix, ignore_unavailable=True, query=query, **options)
@@ -155,7 +160,7 @@ class ElasticIndex:
         found: dict[str, list[str]] = {}
         for at in range(0, len(ids), _IDS_AT_ONCE):
             query = {"ids": {"values": ids[at : at + _IDS_AT_ONCE]}}
-            answer = await self._ask(query, size=MAX_HITS, source=False, track_total_hits=False)
+            answer = await self._found(query, size=MAX_HITS, source=False, track_total_hits=False)
             for hit in answer["hits"]["hits"]:
                 found.setdefault(hit["_id"], []).append(hit["_index"])
         return found

@@ -86,7 +86,9 @@ class ElasticIndices:
         doing = "preparing Elasticsearch"
         template = {"mappings": mappings(features.analyzers)}
         await call(self._client.cluster.put_component_template(name=self._name("mapping"), template=template), doing=doing)
-        settings: dict[str, Any] = {"index": {"refresh_interval": "30s", "number_of_shards": 1, "auto_expand_replicas": "0-1"}}
+        # every write ends in a refresh, and a prefix may be as long as a keyword
+        index = {"refresh_interval": "30s", "number_of_shards": 1, "auto_expand_replicas": "0-1", "max_regex_length": 10_000}
+        settings: dict[str, Any] = {"index": index}
         self._aged = features.lifecycle and self._keep_days > 0
         if self._aged:
             policy = {"phases": {"delete": {"min_age": f"{self._keep_days}d", "actions": {"delete": {}}}}}

@@ -20,7 +20,7 @@ Dsl = dict[str, Any]
 
 NONE: Dsl = {"match_none": {}}
 _ALL: Dsl = {"match_all": {}}
-_LONGEST_PATTERN = 900  # Lucene refuses automata of above 1,000 states, of which a character takes one
+_LONGEST_BYTES = 900  # of a pattern: Lucene refuses automata of above 1,000 states, of which a byte takes one
 _LONGEST_BOUND = 100  # of a range over names with wildcards: a regular expression that nests once a character
 _ANYTHING = "(.|\n)*"
 _NOTHING = "#"  # under the flag EMPTY
@@ -102,7 +102,8 @@ def _term(field: Field, text: str) -> Dsl:
 
 
 def _term_range(field: Field, operator: Operator, bound: str) -> Dsl:
-    bound = bound[: KEYWORD_MAX_CHARS + 1]  # no value is longer, so what follows decides nothing
+    if _bytes((bound,)) > _LONGEST_BYTES:
+        raise QueryError(f"the bound is longer than {_LONGEST_BYTES} bytes; shorten it", query=bound[:80], position=0)
     if not _is_extra(field):
         return {"range": {field.name: {_BOUNDS[operator]: bound}}}
     if "*" in field.name:
@@ -120,9 +121,32 @@ def _has(field: Field) -> Dsl:
     return {"exists": {"field": field.name}}
 
 
+def unindexed(planned: Plan) -> frozenset[str]:
+    """The fields that a query must read from the stored documents, since it asks for a prefix that is too long for an index."""
+    match planned:
+        case AllOf(plans) | AnyOf(plans):
+            return frozenset().union(*map(unindexed, plans))
+        case NoneOf(inner):
+            return unindexed(inner)
+        case TermPattern(field, parts) if not _is_extra(field) and _is_prefix(parts) and _bytes(parts) > _LONGEST_BYTES:
+            return frozenset({field.name})
+        case _:
+            return frozenset()
+
+
+def _is_prefix(parts: Pattern) -> bool:
+    return len(parts) == 2 and bool(parts[0]) and not parts[1]
+
+
+def _bytes(parts: Pattern) -> int:
+    return sum(len(part.encode("utf-8", "replace")) for part in parts)
+
+
 def _pattern(name: str, parts: Pattern) -> Dsl:
-    if len(parts) == 2 and not parts[1] and parts[0]:
-        return {"range": {name: {"gte": parts[0], **_below_successor(parts[0])}}}  # a prefix of any length
+    if _is_prefix(parts) and _bytes(parts) > _LONGEST_BYTES:
+        return {"prefix": {name: {"value": parts[0]}}}
+    if _is_prefix(parts):
+        return {"range": {name: {"gte": parts[0], **_below_successor(parts[0])}}}  # no limit to how many terms it covers
     return {"wildcard": {name: {"value": _wildcard(parts)}}}
 
 
@@ -145,8 +169,8 @@ def _wildcard(parts: Pattern) -> str:
 
 
 def _check_length(parts: Pattern) -> None:
-    if sum(map(len, parts)) + len(parts) > _LONGEST_PATTERN:
-        message = f"the pattern is longer than {_LONGEST_PATTERN} characters; shorten it"
+    if _bytes(parts) > _LONGEST_BYTES:
+        message = f"the pattern is longer than {_LONGEST_BYTES} bytes; shorten it"
         raise QueryError(message, query=spelled(parts)[:80], position=0)
 
 

@@ -1,15 +1,6 @@
-"""What tests of several folders share."""
+"""Fixtures that several suites share."""
 
-import os
-from collections.abc import Iterator
+from tests.databases import database_url, postgres, postgres_url
+from tests.live.elastic_server import elasticsearch, elasticsearch_server
 
-import pytest
-
-from search.elastic_client import Cluster
-from tests.live.elastic_server import cluster_of
-
-
-@pytest.fixture(scope="session")
-def elasticsearch() -> Iterator[Cluster]:
-    """A real Elasticsearch for the whole run: the one that `GROUNDSWELL_TEST_ELASTICSEARCH` names, else one of its own."""
-    yield cluster_of(os.environ["GROUNDSWELL_TEST_ELASTICSEARCH"])
+__all__ = ["database_url", "elasticsearch", "elasticsearch_server", "postgres", "postgres_url"]
