@@ -5,10 +5,11 @@ copies first, and deletes those of another month after the new one is confirmed;
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from core import log
 from core.clock import Clock, utc_now
@@ -27,10 +28,9 @@ from search.ordering import checked_sort
 from search.plan import plan
 from search.timespan import span_ms
 
-T = TypeVar("T")
-
 _MAINTAIN_EVERY = timedelta(hours=1)
 _IDS_AT_ONCE = 2_000
+_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _log = log.get(__name__)
 
 
@@ -38,6 +38,9 @@ class ElasticIndex:
     """The events under one prefix of a cluster. Nothing is sent before the first call; the client belongs to that call's event loop."""
 
     def __init__(self, cluster: Cluster, prefix: str, *, writable: bool, keep_days: int = 0, clock: Clock = utc_now) -> None:
+        if not _PREFIX.fullmatch(prefix):
+            message = f"{prefix!r} cannot begin the name of an index: take lower-case letters, digits, - and _"
+            raise ConfigError(message, field="elasticsearch_prefix")
         self._client = connect(cluster)
         self._indices = ElasticIndices(self._client, prefix, keep_days=keep_days)
         self._bulk = BulkWriter(self._client)

@@ -81,8 +81,12 @@ class ElasticIndices:
         self.prefix = prefix
 
     async def prepare(self, features: Features) -> None:
-        """Puts the templates, and the policy where the cluster has such, and checks that every index has this mapping."""
+        """Puts the templates, and the policy where the cluster has such, after a check that every index has this mapping."""
         await self.check()
+        await self.put_templates(features)
+
+    async def put_templates(self, features: Features) -> None:
+        """Puts what new indices are made from, and the policy where the cluster has such."""
         doing = "preparing Elasticsearch"
         template = {"mappings": mappings(features.analyzers)}
         await call(self._client.cluster.put_component_template(name=self._name("mapping"), template=template), doing=doing)
@@ -108,9 +112,7 @@ class ElasticIndices:
         """Raises ConfigError where an index that is searched has another mapping."""
         others = [name for name in await self.names() if tag_of(name) != TAG]
         if others:
-            message = (
-                f"{others[0]} and {len(others)} indices in all were built by another version; run `groundswell index upgrade`"
-            )
+            message = f"{others[0]} and {len(others)} indices in all were built by another version; stop the workers and run `groundswell index upgrade`"
             raise ConfigError(message, field="elasticsearch")
 
     async def names(self) -> list[str]:
@@ -158,6 +160,16 @@ class ElasticIndices:
             except BadRequestError as error:
                 if error.error != "resource_already_exists_exception":
                     raise
+
+    async def replace(self, old: str, new: str) -> None:
+        """Gives all aliases of `old` to `new` in one step, and deletes `old`."""
+        doing = f"putting {new} in the place of {old}"
+        found = await call(self._client.indices.get_alias(index=old), doing=doing)
+        actions: list[dict[str, Any]] = [
+            {"add": {"index": new, "alias": alias, **options}} for alias, options in found[old]["aliases"].items()
+        ]
+        actions.append({"remove_index": {"index": old}})
+        await call(self._client.indices.update_aliases(actions=actions), doing=doing)
 
     async def _made(self, place: Place) -> str:
         name = f"{place.alias(self.prefix)}-{TAG}-000001"
