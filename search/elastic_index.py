@@ -16,7 +16,7 @@ from core.clock import Clock, utc_now
 from core.errors import ConfigError, Retryable
 from search.aggregations import checked
 from search.documents import Document, fault
-from search.elastic_bulk import BulkWriter, Operation
+from search.elastic_bulk import BulkWriter, Operation, Pace
 from search.elastic_client import Cluster, call, connect, features
 from search.elastic_indices import ElasticIndices, Place, place_of
 from search.elastic_layout import body, original
@@ -49,6 +49,11 @@ class ElasticIndex:
         self._ready = self._closed = False
         self._maintained: datetime | None = None
         self._turn = asyncio.Lock()
+
+    @property
+    def pace(self) -> Pace:
+        """How much is written at once just now."""
+        return self._bulk.pace
 
     async def prepare(self) -> None:
         """Makes templates and policy where this index is written; raises ConfigError where the cluster holds another mapping."""

@@ -112,7 +112,8 @@ class ElasticIndices:
         """Raises ConfigError where an index that is searched has another mapping."""
         others = [name for name in await self.names() if tag_of(name) != TAG]
         if others:
-            message = f"{others[0]} and {len(others)} indices in all were built by another version; stop the workers and run `groundswell index upgrade`"
+            told = f"{len(others)} indices, such as {others[0]}, were built by another version"
+            message = f"{told}; stop the workers and run `groundswell index upgrade`"
             raise ConfigError(message, field="elasticsearch")
 
     async def names(self) -> list[str]:

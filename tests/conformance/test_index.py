@@ -277,6 +277,25 @@ async def test_of_the_same_id_in_one_call_the_last_counts(index: Index) -> None:
     assert await index.count(parse("")) == 2
 
 
+async def test_a_document_may_move_in_time(index: Index) -> None:
+    await index.write([news("a", 1), news("b", 1)])
+    await index.write([news("a", 1) | {"time": "2021-01-01T00:00:00Z", "kind": "social"}])
+    page = await index.search(SearchRequest(sort=(("time", "asc"),)))
+    assert [(hit["id"], hit["time"][:4]) for hit in page.hits] == [("a", "2021"), ("b", "2022")]
+    moved = await index.get("a")
+    assert moved is not None
+    assert moved["kind"] == "social"
+
+
+async def test_times_and_zeros_in_any_spelling_are_found_and_kept_as_written(index: Index) -> None:
+    odd = [news("a", 1, amount=-0.0) | {"time": "20221101T093000Z"}, news("b", 1, amount=0), news("c", 1, further=1)]
+    assert await index.write(odd) == []
+    page = await index.search(SearchRequest(parse("time:2022-11-01"), sort=(("amount", "asc"),)))
+    assert page.hits == odd
+    assert await found(index, "amount:0") == "a b"
+    assert await found(index, "amount < 0") == ""
+
+
 async def test_writing_again_changes_nothing(index: Index) -> None:
     await index.write(DOCUMENTS)
     await index.write(DOCUMENTS)
