@@ -25,8 +25,9 @@ def print_revisions(settings: Settings) -> None:
 
 
 def set_up(settings: Settings) -> None:
-    """Make the topics that are missing and bring the database to this version's schema; as often as one likes."""
+    """Make the topics and index templates that are missing, and migrate the database; as often as one likes."""
     upgrade_database(settings)
+    wiring.check_index(settings)
     offsets = Offsets(settings)
     made = offsets.create()
     offsets.close()
