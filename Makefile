@@ -2,10 +2,10 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
-SOURCES := conftest.py groundswell.py alerts bench commands core models samples search streams tests web
+SOURCES := conftest.py groundswell.py alerts bench commands core deploy models samples search servers streams tests web
 ARGS   ?=
 
-.PHONY: run test test-training check format live bench bench-models lock clean
+.PHONY: run test test-training check format live servers secrets bench bench-models lock clean
 
 run: $(VENV)/.run           ## the whole product on the embedded tier, replaying the samples; ARGS is passed on
 	$(VENV)/bin/groundswell run $(ARGS)
@@ -29,8 +29,20 @@ test-training: $(VENV)/.train  ## the tests of training too: installs torch, 3 G
 	    $(foreach part,training report sffsd,tests/unit/test_models_fraud_$(part).py) \
 	    $(foreach part,training report adopt prune,tests/unit/test_models_text_$(part).py) $(ARGS)
 
-live: $(VENV)/.dev          ## only the tests on a real Kafka
+live: $(VENV)/.dev          ## only the tests on real servers: Java 17 and Maven
 	$(PYTHON) -m pytest -m live $(ARGS)
+
+servers: $(VENV)/.run       ## Kafka, Elasticsearch and PostgreSQL until Ctrl-C, without Docker; ARGS=FOLDER keeps what they hold
+	@$(PYTHON) -m servers $(ARGS)
+
+# The folder is the owner's alone; the files can be read by the accounts that containers run as.
+SECRETS := postgres_password elastic_password elasticsearch_password kibana_password kibana_encryption_key grafana_password
+secrets:                    ## random passwords for docker-compose.yml, in deploy/secrets; those that are there stay
+	@mkdir -p deploy/secrets && chmod 700 deploy/secrets
+	@for name in $(SECRETS); do \
+	    file=deploy/secrets/$$name; \
+	    test -s $$file || { head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n' > $$file && chmod 444 $$file && echo "made $$file"; }; \
+	done
 
 bench: $(VENV)/.dev         ## throughput of the worker against the bare models
 	$(PYTHON) -m bench.throughput $(ARGS)
@@ -55,6 +67,7 @@ lock:                       ## make the lock files anew
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu pyproject.toml -o locks/run.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev pyproject.toml -o locks/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra gpu --extra dev pyproject.toml -o locks/gpu.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra gpu pyproject.toml -o locks/run-gpu.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra cpu --extra dev --extra train --extra bench pyproject.toml -o locks/train.txt
 
 clean:

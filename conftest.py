@@ -3,3 +3,4 @@
 import importlib.util
 
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["models/training/*"]
+collect_ignore_glob += ["alerts/migrations/env.py"]  # it runs inside Alembic only

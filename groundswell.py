@@ -25,6 +25,8 @@ rules_app = typer.Typer(no_args_is_help=True, help="Alert rules.")
 alerts_app = typer.Typer(no_args_is_help=True, help="Alerts that were raised.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 dead_app = typer.Typer(no_args_is_help=True, help="Records that could not go on.")
+db_app = typer.Typer(no_args_is_help=True, help="The database of alerts, deliveries and the ledger.")
+index_app = typer.Typer(no_args_is_help=True, help="The index of scored events on servers.")
 models_app = typer.Typer(no_args_is_help=True, help="Models: which are here, and which of them serve.")
 for name, sub in (
     ("ingest", ingest_app),
@@ -33,6 +35,8 @@ for name, sub in (
     ("alerts", alerts_app),
     ("topics", topics_app),
     ("dead", dead_app),
+    ("db", db_app),
+    ("index", index_app),
     ("models", models_app),
 ):
     app.add_typer(sub, name=name)
@@ -57,17 +61,27 @@ def run(
         bool, typer.Option("--exit-when-idle", help="End when all is scored, indexed and delivered.")
     ] = False,
     data: DataOption = None,
+    servers: Annotated[
+        Path | None, typer.Option("--servers", help="Folder for a real Kafka and all state, which outlive this run; needs Java.")
+    ] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port of the web page.")] = None,
     settings: SettingsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run everything in one process tree on the embedded broker and replay the input (the bundled samples, if none is named)."""
+    """Run everything in one process tree and replay the input (the bundled samples, if none is named).
+
+    It runs on the embedded broker, or with --servers on a real one, where a second start goes on where the first has ended.
+    """
     from commands.run import Options, print_summary
     from commands.run import run as run_embedded
     from commands.wiring import settings_from
 
-    chosen = settings_from(settings, data=data, rules=rules, web_port=port)
-    options = Options(input=input, speed=parse_speed(speed), exit_when_idle=exit_when_idle, json=json)
+    if data is not None and servers is not None:
+        raise typer.BadParameter("name the folder with --servers or with --data, not with both", param_hint="--servers")
+    chosen = settings_from(settings, data=servers or data, rules=rules, web_port=port)
+    options = Options(
+        input=input, speed=parse_speed(speed), exit_when_idle=exit_when_idle, json=json, servers=servers is not None
+    )
     summary = run_embedded(chosen, options)
     print_summary(summary, json=json)
     if exit_when_idle and summary.pending:
@@ -104,6 +118,42 @@ def web(
 
     chosen = settings_from(settings, broker=broker, data=data, web_host=host, web_port=port)
     run_web(chosen, end_with_parent=end_with_parent)
+
+
+@app.command()
+def setup(broker: BrokerOption = None, data: DataOption = None, settings: SettingsOption = None) -> None:
+    """Make what workers need of the servers: schema, topics, index templates. Again after each upgrade."""
+    from commands.database import set_up
+    from commands.wiring import settings_from
+
+    set_up(settings_from(settings, broker=broker, data=data))
+
+
+@db_app.command("upgrade")
+def db_upgrade(data: DataOption = None, settings: SettingsOption = None) -> None:
+    """Bring the database to this version's schema; two that do so at once wait for one another."""
+    from commands.database import upgrade_database
+    from commands.wiring import settings_from
+
+    upgrade_database(settings_from(settings, data=data))
+
+
+@db_app.command("current")
+def db_current(data: DataOption = None, settings: SettingsOption = None) -> None:
+    """The schema's revision, and the one that this version needs."""
+    from commands.database import print_revisions
+    from commands.wiring import settings_from
+
+    print_revisions(settings_from(settings, data=data))
+
+
+@index_app.command("upgrade")
+def index_upgrade(data: DataOption = None, settings: SettingsOption = None) -> None:
+    """Bring Elasticsearch's indices to this version's mapping, from the documents that they keep; stop the workers first."""
+    from commands.index import upgrade_index
+    from commands.wiring import settings_from
+
+    upgrade_index(settings_from(settings, data=data))
 
 
 def _ingest(

@@ -5,38 +5,59 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from alerts.tables import metadata
 from core.errors import ConfigError, Retryable
 
 _BUSY_TIMEOUT_MS = 10_000
 _WRITES = "groundswell_writes"
+# A server that has gone without a word is given up within half a minute, in the kernel (keepalives) as in a statement
+_CONNECT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "groundswell",
+}
+_SESSION = {
+    "timezone": "UTC",
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+# Classes of SQLSTATE that another try may get past: connection, serialization and deadlock, resources, locks, shutdown, I/O;
+# and 25006, a server that has become a standby
+_PASSING = ("08", "25006", "40", "53", "55", "57", "58")
+_ADDRESSES = "not a database address; write sqlite:///path/to/alerts.db or postgresql+psycopg://user@host/name"
+_MISSING = ("42P01", "42703")  # no such table, no such column
 
 
-def open_engine(url: str, *, durable: bool = True) -> Engine:
+def open_engine(url: str, *, password: str = "", durable: bool = True) -> Engine:
     """The engine of `url`, for example sqlite:///var/alerts.db; the folder of an SQLite file is made.
 
-    With `durable=False` a power cut (not the death of a process) may take SQLite's last transactions, and a commit waits for no
-    disk. It is for what can be counted again, such as the ledger.
+    `password` stands in for one in the address. With `durable=False` a power cut (not the death of a process) may take the last
+    transactions, and a commit waits for no disk. It is for what can be counted again, such as the ledger.
     """
     try:
         parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            return _open_postgres(parsed.set(password=password) if password else parsed, durable=durable)
         if parsed.get_backend_name() != "sqlite":
-            return create_engine(parsed, pool_pre_ping=True)
+            raise ConfigError(_ADDRESSES)
         in_memory = parsed.database in (None, "", ":memory:")
         if not in_memory:
             Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
         # An in-memory database lives in its one connection. Those of a file are kept: a record of an alert takes 2 to 6 ms
         # instead of 20, since closing the last connection of a file in WAL mode writes it back
         pool = StaticPool if in_memory else QueuePool
-        engine = create_engine(parsed, poolclass=pool, connect_args={"check_same_thread": False})
-    except (ArgumentError, NoSuchModuleError) as error:
-        message = "not a database address; write sqlite:///path/to/alerts.db or postgresql+psycopg://host/name"
-        raise ConfigError(message) from error
+        engine = create_engine(parsed, poolclass=pool, hide_parameters=True, connect_args={"check_same_thread": False})
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise ConfigError(_ADDRESSES) from error
     except ModuleNotFoundError as error:
         raise ConfigError(f"install the database driver {error.name}") from error
     except OSError as error:
@@ -48,10 +69,27 @@ def open_engine(url: str, *, durable: bool = True) -> Engine:
     return engine
 
 
-def create_schema(engine: Engine) -> None:
-    """The tables exist afterwards; those that do already are left as they are."""
-    with writing(engine) as connection:
-        metadata.create_all(connection)
+def _open_postgres(url: URL, *, durable: bool) -> Engine:
+    """An engine of PostgreSQL; what the address says of the connection stands before what we would."""
+    session = _SESSION if durable else _SESSION | {"synchronous_commit": "off"}
+    arguments = _CONNECT | {"options": " ".join(f"-c {name}={value}" for name, value in session.items())}
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,  # a connection that died with a restarted server is replaced before it is used
+        isolation_level="READ COMMITTED",  # claims and counts lock the rows that they read, whatever the server's default
+        hide_parameters=True,  # errors are logged, and parameters are what people wrote
+        connect_args={name: value for name, value in arguments.items() if name not in url.query},
+    )
+
+
+def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Whether the row is new and was inserted; False where its key was there.
+
+    Of two processes with the same key one inserts, and the other waits until that is settled: neither fails.
+    """
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    query = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
+    return connection.execute(query).first() is not None
 
 
 @contextmanager
@@ -72,8 +110,18 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        raise Retryable(f"the alert database did not answer: {error.orig}") from error
+    except PoolTimeoutError as error:
+        raise Retryable("the database has no connection free") from error
+    except DBAPIError as error:
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state in _MISSING:
+            raise ConfigError(f"the database lacks a table or column ({error.orig}); run `groundswell db upgrade`") from error
+        if state == "42501":
+            raise ConfigError(f"the database refuses its user ({error.orig}); grant the right") from error
+        passing = isinstance(error, OperationalError | InterfaceError) or state.startswith(_PASSING)
+        if passing or error.connection_invalidated:
+            raise Retryable(f"the database did not answer: {error.orig}") from error
+        raise
 
 
 def _on_connect(connection: Any, _record: Any) -> None:

@@ -2,67 +2,22 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, Engine, Row, Select, and_, exists, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Column, Connection, Engine, Select, and_, exists, func, insert, or_, select, update
 
-from alerts.database import create_schema, open_engine, reading, writing
+from alerts.database import insert_missing, open_engine, reading, writing
+from alerts.migrate import prepare
+from alerts.rows import Alert, Counts, Delivery, DeliveryStatus, alert_of, delivery_of, transition_of
 from alerts.tables import alerts, deliveries, disabled_receivers, transitions
 from core.ids import content_id
 from core.records import AlertState, Transition
 
-__all__ = ["Alert", "AlertStore", "Counts", "Delivery", "DeliveryStatus", "create_schema", "open_engine", "open_store"]
+__all__ = ["Alert", "AlertStore", "Counts", "Delivery", "DeliveryStatus", "open_store"]
 
-DeliveryStatus = Literal["pending", "delivered", "failed"]
 _MAX_ERROR_CHARS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert: the latest that its transitions say."""
-
-    alert_id: str
-    rule: str
-    group: dict[str, str]
-    severity: str
-    state: AlertState
-    opened: datetime
-    resolved: datetime | None
-    summary: str
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One transition to one receiver. `id` is the webhook-id; `attempts` counts the tries begun; `lease` names the claim."""
-
-    id: str
-    transition_id: str
-    alert_id: str
-    receiver: str
-    status: DeliveryStatus
-    attempts: int
-    next_attempt: datetime
-    last_error: str | None
-    delivered_at: datetime | None
-    transition: Transition
-    lease: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many alerts and deliveries stand in each state."""
-
-    active: int
-    inactive: int
-    transitions: int
-    pending: int
-    delivered: int
-    failed: int
 
 
 class AlertStore:
@@ -81,12 +36,8 @@ class AlertStore:
 
         False where it was stored before; then nothing changes.
         """
-        try:
-            with writing(self._engine) as connection:
-                return _record(connection, transition, tuple(dict.fromkeys(receivers)))
-        except IntegrityError:  # another process stored a transition of this alert between our look and our write
-            with writing(self._engine) as connection:
-                return _record(connection, transition, tuple(dict.fromkeys(receivers)))
+        with writing(self._engine) as connection:
+            return _record(connection, transition, tuple(dict.fromkeys(receivers)))
 
     def list_alerts(self, limit: int = 100, *, state: str | None = None, rule: str | None = None) -> list[Alert]:
         """The alerts that opened last, newest first."""
@@ -96,19 +47,19 @@ class AlertStore:
         if rule is not None:
             query = query.where(alerts.c.rule == rule)
         with reading(self._engine) as connection:
-            return [_alert(row) for row in connection.execute(query)]
+            return [alert_of(row) for row in connection.execute(query)]
 
     def get_alert(self, alert_id: str) -> Alert | None:
         """The alert of that id, or None."""
         with reading(self._engine) as connection:
             row = connection.execute(select(alerts).where(alerts.c.alert_id == alert_id)).first()
-        return None if row is None else _alert(row)
+        return None if row is None else alert_of(row)
 
     def transitions(self, alert_id: str) -> list[Transition]:
         """The transitions of an alert in the order they were recorded."""
         query = select(transitions.c.body_json).where(transitions.c.alert_id == alert_id).order_by(transitions.c.sequence)
         with reading(self._engine) as connection:
-            return [_transition(row.body_json) for row in connection.execute(query)]
+            return [transition_of(row.body_json) for row in connection.execute(query)]
 
     def deliveries(
         self, alert_id: str | None = None, *, status: DeliveryStatus | None = None, receiver: str | None = None, limit: int = 100
@@ -120,7 +71,7 @@ class AlertStore:
             if value is not None:
                 query = query.where(deliveries.c[name] == value)
         with reading(self._engine) as connection:
-            return [_delivery(row) for row in connection.execute(query)]
+            return [delivery_of(row) for row in connection.execute(query)]
 
     def claim_due(self, now: datetime, limit: int, lease_s: float, *, receiver: str | None = None) -> list[Delivery]:
         """Up to `limit` deliveries that are due, leased to the caller for `lease_s`; `attempts` counts the try that now begins.
@@ -131,13 +82,12 @@ class AlertStore:
         lease = uuid.uuid4().hex
         values = {"lease": lease, "leased_until": now + timedelta(seconds=lease_s), "attempts": deliveries.c.attempts + 1}
         with writing(self._engine) as connection:
-            due = connection.execute(_due(now, receiver).limit(limit)).scalars().all()
-            for delivery_id in due:
-                still_free = and_(deliveries.c.id == delivery_id, deliveries.c.status == "pending", _free(now))
-                connection.execute(update(deliveries).where(still_free).values(values))
+            # rows that another worker is claiming are passed over; PostgreSQL looks again at a row that changed before it locks it
+            due = connection.execute(_due(now, receiver).limit(limit).with_for_update(skip_locked=True)).scalars().all()
+            connection.execute(update(deliveries).where(deliveries.c.id.in_(due)).values(values))
             query = _with_transition().where(deliveries.c.lease == lease)
             rows = connection.execute(query.order_by(deliveries.c.next_attempt, deliveries.c.id)).all()
-        return [_delivery(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     def mark_delivered(self, delivery: Delivery, at: datetime) -> None:
         """The delivery is done, also where its lease has run out meanwhile."""
@@ -172,12 +122,8 @@ class AlertStore:
     def disable_receiver(self, receiver: str, target: str, *, reason: str, at: datetime) -> None:
         """The receiver's address is gone: its deliveries fail unsent until `enable_receiver`, or a new address."""
         row = {"receiver": receiver, "target": target, "since": at, "reason": reason[:_MAX_ERROR_CHARS]}
-        if self.disabled_reason(receiver, target) is None:
-            try:
-                with writing(self._engine) as connection:
-                    connection.execute(insert(disabled_receivers).values(row))
-            except IntegrityError:
-                return  # another worker met the same 410 first
+        with writing(self._engine) as connection:
+            insert_missing(connection, disabled_receivers, row)
 
     def disabled_reason(self, receiver: str, target: str) -> str | None:
         """Why the address is disabled, or None."""
@@ -206,9 +152,9 @@ class AlertStore:
 
 
 def open_store(url: str) -> AlertStore:
-    """The store at `url`, its tables made where they are missing; ConfigError where the address cannot be used."""
+    """The store at `url`, its schema up to date; ConfigError where the address cannot be used."""
     engine = open_engine(url)
-    create_schema(engine)
+    prepare(engine)
     return AlertStore(engine)
 
 
@@ -222,9 +168,11 @@ def delivery_id(transition_id: str, receiver: str) -> str:
 
 
 def _record(connection: Connection, transition: Transition, receivers: tuple[str, ...]) -> bool:
+    is_new = _lock_alert(connection, transition)
     if connection.execute(select(transitions.c.id).where(transitions.c.id == transition.id)).first() is not None:
         return False
-    _put_alert(connection, transition)
+    if not is_new:
+        _follow(connection, transition)
     last = select(func.coalesce(func.max(transitions.c.sequence), 0)).where(transitions.c.alert_id == transition.alert_id)
     sequence = int(connection.execute(last).scalar_one()) + 1
     row = {
@@ -245,23 +193,24 @@ def _record(connection: Connection, transition: Transition, receivers: tuple[str
     return True
 
 
-def _put_alert(connection: Connection, transition: Transition) -> None:
-    """The alert row after the transition. A firing that comes after its resolution fills the opening and reopens nothing."""
-    query = select(alerts).where(alerts.c.alert_id == transition.alert_id).with_for_update()
-    known = connection.execute(query).first()
+def _lock_alert(connection: Connection, transition: Transition) -> bool:
+    """True where the transition's alert is new and is stored by this; the alert is ours until the transaction ends either way."""
     active = transition.state is AlertState.ACTIVE
-    if known is None:
-        opened = {"state": transition.state.value, "resolved": None if active else transition.time, "opened": transition.time}
-        fixed = {
-            "alert_id": transition.alert_id,
-            "rule": transition.rule,
-            "group_json": msgspec.json.encode(transition.group).decode(),
-        }
-        told = {"severity": transition.severity, "summary": transition.summary, "query": transition.query}
-        connection.execute(insert(alerts).values({**fixed, **told, **opened}))
-        return
+    row = {
+        "alert_id": transition.alert_id, "rule": transition.rule, "group_json": msgspec.json.encode(transition.group).decode(),
+        "severity": transition.severity, "state": transition.state.value, "opened": transition.time,
+        "resolved": None if active else transition.time, "summary": transition.summary, "query": transition.query,
+    }  # fmt: skip
+    if insert_missing(connection, alerts, row):
+        return True
+    connection.execute(select(alerts.c.alert_id).where(alerts.c.alert_id == transition.alert_id).with_for_update())
+    return False
+
+
+def _follow(connection: Connection, transition: Transition) -> None:
+    """Bring the alert's row up to the transition. A firing that comes after its resolution fills the opening and reopens nothing."""
     values: dict[str, Any] = {"severity": transition.severity}
-    if active:
+    if transition.state is AlertState.ACTIVE:
         values |= {"opened": transition.time, "summary": transition.summary, "query": transition.query}
     else:
         values |= {"state": AlertState.INACTIVE.value, "resolved": transition.time}
@@ -290,21 +239,3 @@ def _due(now: datetime, receiver: str | None) -> Select[tuple[str]]:
 
 def _with_transition() -> Select[Any]:
     return select(deliveries, transitions.c.body_json).join(transitions, transitions.c.id == deliveries.c.transition_id)
-
-
-def _alert(row: Row[Any]) -> Alert:
-    group = msgspec.json.decode(row.group_json, type=dict[str, str])
-    state = AlertState(row.state)
-    return Alert(row.alert_id, row.rule, group, row.severity, state, row.opened, row.resolved, row.summary, row.query)
-
-
-def _delivery(row: Row[Any]) -> Delivery:
-    return Delivery(
-        id=row.id, transition_id=row.transition_id, alert_id=row.alert_id, receiver=row.receiver, status=row.status,
-        attempts=row.attempts, next_attempt=row.next_attempt, last_error=row.last_error, delivered_at=row.delivered_at,
-        transition=_transition(row.body_json), lease=row.lease,
-    )  # fmt: skip
-
-
-def _transition(body: str) -> Transition:
-    return msgspec.json.decode(body, type=Transition)

@@ -1,4 +1,4 @@
-"""The alert tables, in SQL that SQLite and PostgreSQL share."""
+"""The alert tables, in SQL that SQLite and PostgreSQL share. A change here goes with a migration in `migrations/versions`."""
 
 from datetime import UTC, datetime
 
@@ -23,6 +23,17 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """A text as people or receivers wrote it, but for U+0000, which PostgreSQL cannot store: it becomes U+FFFD everywhere."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text that can be stored."""
+        return None if value is None else value.replace("\0", "\ufffd")
+
+
 metadata = MetaData()
 
 alerts = Table(
@@ -35,8 +46,8 @@ alerts = Table(
     Column("state", String(10), nullable=False),
     Column("opened", UtcTime, nullable=False),
     Column("resolved", UtcTime),
-    Column("summary", Text, nullable=False),
-    Column("query", Text, nullable=False),
+    Column("summary", PlainText, nullable=False),
+    Column("query", PlainText, nullable=False),
     Index("alerts_by_opened", "opened", "alert_id"),
     Index("alerts_by_rule", "rule", "opened"),
 )
@@ -69,7 +80,7 @@ deliveries = Table(
     Column("next_attempt", UtcTime, nullable=False),
     Column("leased_until", UtcTime),
     Column("lease", String(32)),
-    Column("last_error", Text),
+    Column("last_error", PlainText),
     Column("delivered_at", UtcTime),
     UniqueConstraint("transition_id", "receiver"),
     Index("deliveries_due", "status", "receiver", "next_attempt"),
@@ -83,5 +94,5 @@ disabled_receivers = Table(
     Column("receiver", String(100), primary_key=True),
     Column("target", String(64), primary_key=True),
     Column("since", UtcTime, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", PlainText, nullable=False),
 )

@@ -1,8 +1,9 @@
-"""`groundswell run`: the embedded tier in one process tree.
+"""`groundswell run`: everything in one process tree, on the embedded broker or on real servers in one folder.
 
-this process:  embedded broker, replay of the input through the gate, progress
+this process:  embedded broker, replay of the input, progress
 ├─ worker:     Faust agents, index writer, delivery of alerts
-└─ web:        page and API
+├─ web:        page and API
+└─ servers:    with `--servers`, in place of the embedded broker
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import sys
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,8 @@ import msgspec
 
 from commands import wiring
 from commands.data_folder import locked
+from commands.feed import Feed
+from commands.machine import Watched, on_servers
 from commands.output import print_json
 from commands.progress import Progress, Snapshot
 from commands.supervise import Child, ChildFailed
@@ -31,9 +35,7 @@ from search.kql import parse
 from streams.backlog import TOPICS, backlog
 from streams.dead_archive import DeadArchive, DeadSaver
 from streams.embedded import EMBEDDED_VERSION, EmbeddedBroker, forget_offsets
-from streams.kafka_client import EventProducer, Offsets
-from streams.sources.files import input_files, read_file
-from streams.sources.replay import Pace, merge
+from streams.kafka_client import Offsets
 from streams.totals import totals
 
 _FETCH_WAIT_MS = 10  # the embedded broker answers a fetch that finds nothing only when its wait is over
@@ -51,6 +53,7 @@ class Options:
     speed: float | None
     exit_when_idle: bool
     json: bool
+    servers: bool = False  # real servers in the data folder in place of the embedded broker
 
 
 class RecordsLost(GroundswellError):
@@ -74,54 +77,11 @@ class Summary(msgspec.Struct, frozen=True):
     transactions_per_second: float
 
 
-@dataclass(slots=True)
-class Feed:
-    """The replay, in a thread of its own."""
-
-    settings: Settings
-    options: Options
-    stop: threading.Event
-    sent: int = 0
-    done: bool = False
-    error: BaseException | None = None
-    _thread: threading.Thread | None = field(default=None)
-
-    def start(self) -> None:
-        """Begin to send."""
-        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        if self._thread is not None:
-            self._thread.join()
-
-    def _sleep(self, seconds: float) -> None:
-        self.stop.wait(seconds)
-
-    def _run(self) -> None:
-        try:
-            self._send_all()
-            self.done = True
-        except BaseException as error:  # noqa: BLE001 — told to the main thread, which ends the run
-            self.error = error
-
-    def _send_all(self) -> None:
-        files = input_files(self.options.input or wiring.SAMPLES)
-        pace = Pace(self.options.speed, sleep=self._sleep)
-        with EventProducer(self.settings) as producer:
-            gate = wiring.open_gate(self.settings, producer, self.stop.is_set)
-            for record in merge([read_file(path, kind) for kind, path in files]):
-                pace.wait_for(record.time)
-                if gate is not None and not gate.take(len(record.raw)):
-                    break
-                producer.send(record.message())
-                self.sent += 1
-            producer.flush()
-
-
 def run(settings: Settings, options: Options) -> Summary:
     """Run until stopped, or with `exit_when_idle` until everything is scored, indexed and delivered; what was done."""
+    if options.servers:
+        with locked(settings.data, demo=False), on_servers(settings) as (reached, servers):
+            return _Run(reached, options, servers).run()
     with locked(settings.data, demo=options.input is None), EmbeddedBroker() as broker:
         forget_offsets(settings.data / "faust")
         embedded = replace(
@@ -143,7 +103,8 @@ def run(settings: Settings, options: Options) -> Summary:
 class _Run:
     """One run: its parts, and the loop that watches them."""
 
-    def __init__(self, settings: Settings, options: Options) -> None:
+    def __init__(self, settings: Settings, options: Options, servers: Sequence[Watched] = ()) -> None:
+        self._servers = servers
         self._settings = settings
         self._options = options
         wiring.open_rules(settings)  # a bad rule file is told here, not in a worker's log
@@ -152,8 +113,10 @@ class _Run:
         self._offsets = Offsets(settings)
         self._stop = threading.Event()
         self._signals = 0
-        self._feed = Feed(settings, options, self._stop)
-        self._saver = DeadSaver(settings, DeadArchive(wiring.dead_file(settings)))
+        checkpoint = settings.data / "replayed.json" if servers else None
+        self._feed = Feed(settings, options.input or wiring.SAMPLES, options.speed, self._stop, checkpoint)
+        # A real broker keeps its dead letters itself
+        self._saver = None if servers else DeadSaver(settings, DeadArchive(wiring.dead_file(settings)))
         self._before = self._store.counts()
         self._children = [self._child("worker"), self._child("web")]
         self._started = utc_now()
@@ -164,9 +127,13 @@ class _Run:
         """Start everything, watch until the end, stop everything; the summary."""
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
-        self._offsets.ends(topic.name for topic in ALL)  # naming a topic makes the embedded broker create it
+        if self._servers:
+            self._offsets.create()
+        else:
+            self._offsets.ends(topic.name for topic in ALL)  # naming a topic makes the embedded broker create it
         wiring.announce(self._settings)
-        self._saver.start()
+        if self._saver is not None:
+            self._saver.start()
         for child in self._children:
             child.start()
         self._feed.start()
@@ -177,11 +144,13 @@ class _Run:
             finally:
                 self._stop.set()
                 self._feed.join()
-                self._drain(progress)
+                if not self._servers:
+                    self._drain(progress)
                 for child in self._children:
                     child.stop()
-                self._saver.finish()
-                progress.show(self._snapshot())
+                if self._saver is not None:
+                    self._saver.finish()
+                self._show(progress)
         if self._feed.error is not None:
             raise self._feed.error
         return self._summary()
@@ -191,7 +160,10 @@ class _Run:
         passed = (
             "data",
             "broker",
+            "database",
             "broker_version",
+            "database",
+            "database_password",
             "partitions",
             "declare_topics",
             "fetch_wait_ms",
@@ -212,13 +184,17 @@ class _Run:
     def _watch(self, progress: Progress) -> None:
         """Return when told to stop, or when all is done and `exit_when_idle` was asked for."""
         while not self._stop.wait(0.25):
+            up = [server.watch() for server in self._servers]
+            if not all(up):
+                for child in self._children:
+                    child.excuse()
+                continue
             for child in self._children:
                 child.watch()
             if self._feed.error is not None:
                 return
-            snapshot = self._snapshot()
-            progress.show(snapshot)
-            if self._options.exit_when_idle and self._feed.done and self._is_idle(snapshot):
+            snapshot = self._show(progress)
+            if snapshot is not None and self._options.exit_when_idle and self._feed.done and self._is_idle(snapshot):
                 return
 
     def _is_idle(self, snapshot: Snapshot) -> bool:
@@ -230,7 +206,7 @@ class _Run:
         self._waiting_since_s = self._waiting_since_s or now_s
         waited_s = now_s - self._waiting_since_s
         missing = self._feed.sent - snapshot.totals.read - snapshot.totals.labels
-        if missing > 0 and waited_s > _LOSS_GRACE_S:
+        if missing > 0 and waited_s > _LOSS_GRACE_S and not self._servers:
             raise RecordsLost(f"the embedded broker dropped {missing} records before they were read; run again with less --speed")
         return missing <= 0 and (not snapshot.pending or waited_s > _DELIVERY_GRACE_S)
 
@@ -249,6 +225,16 @@ class _Run:
             time.sleep(0.1)
         if self._signals < 2:
             _log.error("drain_timed_out", waiting=self._snapshot().backlog)
+
+    def _show(self, progress: Progress) -> Snapshot | None:
+        """The state, shown; None while a server does not answer."""
+        try:
+            snapshot = self._snapshot()
+        except Retryable as error:
+            _log.warning("state_not_read", error=str(error))
+            return None
+        progress.show(snapshot)
+        return snapshot
 
     def _snapshot(self) -> Snapshot:
         counts, entries = self._store.counts(), self._ledger.entries()
@@ -283,8 +269,15 @@ class _Run:
 
     def _indexed(self) -> int:
         """How many distinct events the index itself holds that were scored since this run began."""
-        index = wiring.open_index(self._settings)
-        return asyncio.run(index.count(parse(f'ingested >= "{rfc3339(self._started)}"')))
+
+        async def counted() -> int:
+            index = wiring.open_index(self._settings)
+            try:
+                return await index.count(parse(f'ingested >= "{rfc3339(self._started)}"'))
+            finally:
+                await index.close()
+
+        return asyncio.run(counted())
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Once: finish what is in flight, then end. Twice: end now."""

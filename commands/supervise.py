@@ -35,9 +35,11 @@ class Child:
     output: IO[bytes] | int
     _process: subprocess.Popen[bytes] | None = None
     _deaths: list[float] = field(default_factory=list)
+    _excused: bool = False
 
     def start(self) -> None:
         """Start the process; it ends by itself when this one is gone, since its standard input ends then."""
+        self._excused = False
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as errors:
             self._process = subprocess.Popen(  # noqa: S603 — our own program
@@ -59,6 +61,10 @@ class Child:
         if self._process is None or self._process.poll() is None:
             return
         status, now = self._process.returncode, time.monotonic()
+        if self._excused:
+            _log.warning("child_restarted", child=self.name, status=status, reason="a server was away")
+            self.start()
+            return
         self._deaths = [death for death in self._deaths if now - death < _RESTART_WINDOW_S] + [now]
         if status in _FATAL or len(self._deaths) > _MAX_RESTARTS:
             raise ChildFailed(
@@ -66,6 +72,10 @@ class Child:
             )
         _log.warning("child_restarted", child=self.name, status=status, restarts=len(self._deaths))
         self.start()
+
+    def excuse(self) -> None:
+        """What it needs is away: should it die of that, its death does not count."""
+        self._excused = True
 
     def last_lines(self, count: int = 8) -> str:
         """The end of its log."""

@@ -2,8 +2,7 @@
 
 from commands.output import print_json, print_table
 from core.settings import Settings
-from streams.app import GROUP
-from streams.backlog import TOPICS
+from streams.backlog import GROUP, TOPICS
 from streams.kafka_client import Offsets
 
 Row = dict[str, str | int]

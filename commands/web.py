@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 
@@ -13,9 +13,10 @@ from commands.supervise import end_when_input_ends
 from core.clock import utc_now
 from core.codec import DECODERS
 from core.errors import InvalidRecord, Retryable
+from core.metrics import COMMITTED, LAG, UNCOMMITTED
 from core.settings import Settings
 from core.topics import RAW
-from streams.backlog import TOPICS, backlog
+from streams.backlog import GROUP, TOPICS, backlog, lags, uncommitted
 from streams.dead_letters import dead_letter_of
 from streams.kafka_client import EventProducer, Offsets
 from streams.ledger import Ledger
@@ -23,8 +24,8 @@ from streams.messages import Received
 from streams.sources.files import SourceRecord
 from streams.totals import totals
 from web.app import build_app
-from web.deps import Deps
-from web.serve import serve
+from web.deps import Deps, Reading
+from web.serve import hosts_for, serve
 
 _KINDS = {topic.name: kind for kind, topic in RAW.items()}
 _BACKLOG_FRESH_S = 0.5
@@ -50,6 +51,25 @@ class Pipeline:
     async def submit(self, topic: str, raw: bytes) -> None:
         """Bring one posted record into its topic; it is confirmed on return. A bad one goes to the dead letters and raises."""
         await asyncio.to_thread(self._submit, topic, raw)
+
+    async def gauges(self) -> Sequence[Reading]:
+        """Lag and commits, for Prometheus."""
+        return await asyncio.to_thread(self._gauges)
+
+    def _gauges(self) -> Sequence[Reading]:
+        with self._lock:
+            ends = self._offsets.ends(TOPICS)
+            # the embedded broker's commits tell nothing: it forgets what is not read in time, and the gate goes by the ledger
+            committed = self._offsets.committed(GROUP, ends) if self._settings.declare_topics else {}
+        entries = self._ledger.entries()
+        done: dict[str, int] = {}
+        for (topic, _), offset in committed.items():
+            done[topic] = done.get(topic, 0) + offset
+        return [
+            *(Reading(LAG, {"stage": stage, "topic": topic}, value) for (stage, topic), value in lags(ends, entries).items()),
+            *(Reading(COMMITTED, {"topic": topic}, value) for topic, value in done.items()),
+            *(Reading(UNCOMMITTED, {"topic": topic}, value) for topic, value in uncommitted(committed, entries).items()),
+        ]
 
     def _counters(self) -> Mapping[str, float]:
         done, counts = totals(self._ledger.entries()), self._store.counts()
@@ -103,7 +123,9 @@ def run_web(settings: Settings, *, end_with_parent: bool = False) -> None:
         alerts=store,
         counters=pipeline.counters,
         submit=pipeline.submit,
+        gauges=pipeline.gauges,
         clock=utc_now,
         version=metadata.version("groundswell"),
     )
-    asyncio.run(serve(build_app(deps), host=settings.web_host, port=settings.web_port))
+    app = build_app(deps, allowed_hosts=hosts_for(settings.web_host, *settings.web_names))
+    asyncio.run(serve(app, host=settings.web_host, port=settings.web_port))

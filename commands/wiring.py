@@ -1,5 +1,6 @@
 """The composition root's parts: each function opens one piece of the product from the settings."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,12 +11,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from alerts import database
+from alerts import database, migrate
 from alerts.rules import RuleSet, load_rules
 from alerts.store import AlertStore
 from core import log
 from core.clock import utc_now
-from core.errors import ConfigError
+from core.errors import ConfigError, Retryable
 from core.settings import Settings, load_settings
 from models import aliases
 from models.fraud.score import FraudScorer
@@ -23,6 +24,9 @@ from models.registry import ARTIFACTS
 from models.text.entities import EntityLinker
 from models.text.routing import TextModels
 from models.text.watchlist import Watchlist, load_watchlist
+from search.elastic_client import Cluster
+from search.elastic_index import ElasticIndex
+from search.index import Index
 from search.kql import parse
 from search.predicate import compile_predicate
 from search.tantivy_index import TantivyIndex
@@ -43,17 +47,21 @@ _log = log.get(__name__)
 
 
 class Running(msgspec.Struct, frozen=True):
-    """How to reach the embedded broker of a `groundswell run`."""
+    """How to reach the broker and the state of a `groundswell run`."""
 
     broker: str
     broker_version: str
     epoch: str
+    declare_topics: bool = False
+    database: str = ""
 
 
 def settings_from(file: Path | None, **options: Any) -> Settings:
     """The settings from a file, the environment and the command's options; relative sample paths are found beside the code."""
     settings_file = file or (Path(os.environ["GROUNDSWELL_SETTINGS"]) if "GROUNDSWELL_SETTINGS" in os.environ else None)
-    return load_settings(settings_file, environ=os.environ, options=options)
+    settings = load_settings(settings_file, environ=os.environ, options=options)
+    running = _running(settings)
+    return settings if running is None or settings.database else replace(settings, database=running.database)
 
 
 def attached(file: Path | None, **options: Any) -> Settings:
@@ -64,18 +72,29 @@ def attached(file: Path | None, **options: Any) -> Settings:
     settings = settings_from(file, **options)
     if options.get("broker") is not None or "GROUNDSWELL_BROKER" in os.environ:
         return settings
-    try:
-        running = msgspec.json.decode((settings.data / RUNNING).read_bytes(), type=Running)
-    except (OSError, msgspec.DecodeError):
+    running = _running(settings)
+    if running is None:
         return settings
     return replace(
-        settings, broker=running.broker, broker_version=running.broker_version, epoch=running.epoch, declare_topics=False
+        settings,
+        broker=running.broker,
+        broker_version=running.broker_version,
+        epoch=running.epoch,
+        declare_topics=running.declare_topics,
     )
 
 
+def _running(settings: Settings) -> Running | None:
+    """The run that has left word in the data folder, if any."""
+    try:
+        return msgspec.json.decode((settings.data / RUNNING).read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def announce(settings: Settings) -> None:
-    """Leave word in the data folder of the embedded broker that runs on it."""
-    running = Running(settings.broker, settings.broker_version, settings.epoch)
+    """Leave word in the data folder of the broker and the state that run on it."""
+    running = Running(settings.broker, settings.broker_version, settings.epoch, settings.declare_topics, settings.database)
     (settings.data / RUNNING).write_bytes(msgspec.json.encode(running))
 
 
@@ -159,17 +178,55 @@ def open_ledger(settings: Settings) -> Ledger:
 
 
 def open_engine(settings: Settings, *, durable: bool = True) -> sa.Engine:
-    """The SQL database, its tables made."""
-    _make_data(settings)
-    engine = database.open_engine(settings.database_url, durable=durable)
-    database.create_schema(engine)
+    """The SQL database with this version's schema: SQLite's is brought there, a server's must be."""
+    engine = connect(settings, durable=durable)
+    migrate.prepare(engine)
     return engine
 
 
-def open_index(settings: Settings, *, writable: bool = False) -> TantivyIndex:
-    """The embedded index; one process at a time may write it."""
+def connect(settings: Settings, *, durable: bool = True) -> sa.Engine:
+    """The SQL database with whatever schema it has."""
+    _make_data(settings)
+    return database.open_engine(settings.database_url, password=settings.database_password, durable=durable)
+
+
+def open_index(settings: Settings, *, writable: bool = False) -> Index:
+    """The index of scored events. The embedded one takes one writing process at a time."""
+    if settings.index == "elasticsearch":
+        prefix, keep_days = settings.elasticsearch_prefix, settings.elasticsearch_keep_days
+        return ElasticIndex(elastic_cluster(settings), prefix, writable=writable, keep_days=keep_days)
     _make_data(settings)
     return TantivyIndex.open(settings.index_folder, writable=writable)
+
+
+def check_index(settings: Settings) -> None:
+    """Readies Elasticsearch before any event is taken; raises ConfigError where it cannot be used. One that is away is waited for later."""
+    if settings.index == "embedded":
+        return
+    index = open_index(settings, writable=True)
+    assert isinstance(index, ElasticIndex)
+
+    async def prepared() -> None:
+        try:
+            await index.prepare()
+        except Retryable as error:
+            _log.warning("index_is_away", error=str(error), remedy="events wait in Kafka until it answers")
+        finally:
+            await index.close()
+
+    asyncio.run(prepared())
+
+
+def elastic_cluster(settings: Settings) -> Cluster:
+    """Where Elasticsearch is and who we are there."""
+    return Cluster(
+        urls=tuple(url.strip() for url in settings.elasticsearch.split(",")),
+        user=settings.elasticsearch_user,
+        secret=settings.elasticsearch_password,
+        api_key=settings.elasticsearch_api_key,
+        ca=None if settings.elasticsearch_ca == Path("") else settings.elasticsearch_ca,
+        timeout_s=settings.elasticsearch_timeout_s,
+    )
 
 
 def _make_data(settings: Settings) -> None:

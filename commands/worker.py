@@ -29,9 +29,10 @@ def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
         offsets = Offsets(settings)
         offsets.create()
         offsets.close()
+    wiring.check_index(settings)
     app = _assemble(settings)
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr="127.0.0.1", registry=metrics.REGISTRY)
+        start_http_server(settings.metrics_port, addr=settings.metrics_host, registry=metrics.REGISTRY)
     gc.freeze()  # models and libraries live as long as the process: 0.3 million objects that collections need not look at
     gc.set_threshold(10_000, 20, 20)  # the default of 700 collects several times a batch: 7 % of the payment stages' time
     worker = faust.Worker(app, override_logging=False, loglevel=None, redirect_stdouts=False, quiet=True, daemon=True)

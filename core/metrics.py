@@ -4,10 +4,29 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 REGISTRY = CollectorRegistry()
 
+PIPELINE = "groundswell_pipeline"
+LAG = "groundswell_lag_messages"
+COMMITTED = "groundswell_committed_messages"
+UNCOMMITTED = "groundswell_uncommitted_messages"
+# Gauges that the web process reads from the broker, the ledger and the store when it is asked for its metrics
+GAUGES = {
+    PIPELINE: "The pipeline's counters as the web page shows them, by counter",
+    LAG: "Messages that a stage has still to work off, by stage and topic",
+    COMMITTED: "Messages up to the workers' committed offsets, by topic",
+    UNCOMMITTED: "Messages that all stages have worked off beyond the committed offsets, by topic",
+}
+
+RECORDS = Counter(
+    "groundswell_records_total", "Records whose outcome a stage has confirmed", ["stage", "outcome"], registry=REGISTRY
+)
+
 RECORDS_DEAD = Counter(
     "groundswell_records_dead_total", "Records sent to a dead-letter topic", ["topic", "stage"], registry=REGISTRY
 )
 RECORDS_INDEXED = Counter("groundswell_records_indexed_total", "Scored events confirmed by the index", registry=REGISTRY)
+INDEX_BUSY = Counter(
+    "groundswell_index_busy_total", "Times that Elasticsearch had too much to do and we paused", registry=REGISTRY
+)
 MATCHES = Counter("groundswell_matches_total", "Events that a rule's filter let through", ["rule"], registry=REGISTRY)
 TRANSITIONS = Counter("groundswell_transitions_total", "Alerts that opened or closed", ["rule", "state"], registry=REGISTRY)
 DELIVERIES = Counter("groundswell_deliveries_total", "Attempts to deliver a transition", ["outcome"], registry=REGISTRY)

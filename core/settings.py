@@ -1,4 +1,8 @@
-"""Settings: rows with name, default and help; from a TOML file, then `GROUNDSWELL_<NAME>` in the environment, then options."""
+"""Settings: rows with name, default and help; from a TOML file, then `GROUNDSWELL_<NAME>` in the environment, then options.
+
+`GROUNDSWELL_<NAME>_FILE` names a file whose content is the setting, as container platforms hand secrets over; `GROUNDSWELL_<NAME>`
+wins over it.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -11,10 +15,11 @@ import msgspec
 from core.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "GROUNDSWELL_"
+_SEPARATORS = {"watchlists": ":", "web_names": ","}
 
 
-def _row(default: Any, help: str) -> Any:  # noqa: A002 — the field's own word
-    return field(default=default, metadata={"help": help})
+def _row(default: Any, help: str, *, secret: bool = False) -> Any:  # noqa: A002 — the field's own word
+    return field(default=default, metadata={"help": help}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,18 @@ class Settings:
     partitions: int = _row(4, "Partitions of each topic that Groundswell creates; the bound on workers that share the load.")
     replication: int = _row(1, "Replicas of each topic that Groundswell creates.")
     database: str = _row("", "SQLAlchemy URL of the state; empty = SQLite in the data folder.")
+    database_password: str = _row("", "Password for the address in `database`, so that it need not stand there.", secret=True)
+    index: Literal["embedded", "elasticsearch"] = _row(
+        "embedded", "Where scored events are searched: a tantivy index in the data folder, or Elasticsearch 8."
+    )
+    elasticsearch: str = _row("http://127.0.0.1:9200", "Addresses of Elasticsearch's nodes, separated by commas.")
+    elasticsearch_user: str = _row("", "User of Elasticsearch; empty = none, or an API key.")
+    elasticsearch_password: str = _row("", "Password of that user.", secret=True)
+    elasticsearch_api_key: str = _row("", "API key for Elasticsearch, in place of user and password.", secret=True)
+    elasticsearch_ca: Path = _row(Path(""), "Certificate of the CA that signed Elasticsearch's; empty = the system's CAs.")
+    elasticsearch_prefix: str = _row("groundswell", "What the names of indices, aliases and templates begin with.")
+    elasticsearch_timeout_s: float = _row(30.0, "Longest wait for one answer of Elasticsearch.")
+    elasticsearch_keep_days: int = _row(0, "Days after which a month's index is deleted, from the month's end; 0 = never.")
     rules: Path = _row(Path("samples/rules.yaml"), "Alert rules and receivers, YAML; see `groundswell rules check`.")
     watchlists: tuple[Path, ...] = _row((), "Watchlist files for entity linking; empty = the bundled ones.")
     models: Path = _row(Path(""), "Folder of model artifacts with aliases.json; empty = the bundled one.")
@@ -41,7 +58,9 @@ class Settings:
     threads: int = _row(0, "Threads for model inference; 0 = one per core.")
     web_host: str = _row("127.0.0.1", "Address that the web page is served on.")
     web_port: int = _row(8000, "Port that the web page is served on.")
-    metrics_port: int = _row(0, "Port of the worker's own Prometheus metrics on 127.0.0.1; 0 = none.")
+    web_names: tuple[str, ...] = _row((), "Further host names that the page answers to, separated by commas; * = any.")
+    metrics_host: str = _row("127.0.0.1", "Address of the worker's own Prometheus metrics.")
+    metrics_port: int = _row(0, "Port of the worker's own Prometheus metrics; 0 = none.")
     text_batch: int = _row(64, "Most texts that are scored in one go.")
     transaction_batch: int = _row(1000, "Most transactions that are scored in one go.")
     lateness_s: float = _row(
@@ -113,13 +132,25 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    names = {f.name for f in fields(Settings)}
     found: dict[str, Any] = {}
-    for variable, value in environ.items():
-        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if variable.startswith(ENVIRONMENT_PREFIX) and name in names:
-            found[name] = value.split(":") if name == "watchlists" else value
+    for name in (f.name for f in fields(Settings)):
+        value = _variable(f"{ENVIRONMENT_PREFIX}{name.upper()}", environ)
+        if value is not None:
+            found[name] = value.split(_SEPARATORS[name]) if name in _SEPARATORS else value
     return found
+
+
+def _variable(variable: str, environ: Mapping[str, str]) -> str | None:
+    """The value of a variable, or where it is empty the content of the file that `<variable>_FILE` names, less its last line's end."""
+    file = environ.get(f"{variable}_FILE")
+    is_a_setting = f"{variable}_FILE".removeprefix(ENVIRONMENT_PREFIX).lower() in {f.name for f in fields(Settings)}
+    if environ.get(variable) or not file or is_a_setting:
+        return environ.get(variable)
+    try:
+        return Path(file).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"cannot read the file that {variable}_FILE names: {reason}", file=file) from error
 
 
 def _refuse_unknown(values: Mapping[str, Any], *, where: str) -> None:

@@ -34,7 +34,7 @@ from models.fraud.history import CUSTOMER, DAY_S, TERMINAL
 from models.fraud.score import FraudScorer
 from search.index import Index
 from streams.alerting import EvaluateSeries, MatchRules, RouteTransitions
-from streams.backlog import READERS
+from streams.backlog import GROUP, READERS
 from streams.batches import BatchRunner, Stage, Work
 from streams.indexing import IndexEvents
 from streams.kafka_client import MAX_REQUEST_BYTES
@@ -48,7 +48,6 @@ from streams.transactions import Admit, Histories, JoinLabels, MeetCustomer, Sco
 from streams.transport import Transport
 from streams.watermarks import STEP_S
 
-GROUP = "groundswell"
 _ENDS_EVERY_S = 5.0
 _RUNS_WAITING = 32  # runs of messages that an agent's queue holds before its partitions pause
 _PARCELS = 32  # worked off in one go: a few thousand payments at most

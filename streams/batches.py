@@ -216,8 +216,7 @@ class BatchRunner:
         for (topic, number), found in tallies.items():
             key = (stage.name, topic, number)
             self._done[key] = max(self._done.get(key, 0), max(found) + 1)
-        for topic, count in _count_dead(worked).items():
-            metrics.RECORDS_DEAD.labels(topic=topic, stage=stage.name).inc(count)
+        _count(stage.name, worked, tallies)
         metrics.BATCH_SECONDS.labels(stage=stage.name).observe(time.monotonic() - started)
 
     async def _work(self, stage: Stage, batch: Sequence[Received]) -> tuple[Worked, Sequence[Received]]:
@@ -299,11 +298,13 @@ def _discard(stage: Stage) -> None:
         stage.forget()
 
 
-def _count_dead(worked: Worked) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _count(stage: str, worked: Worked, tallies: Mapping[Place, Mapping[int, Tally]]) -> None:
+    """Export what became of a batch's records."""
     for message, _ in worked.dead:
-        counts[message.topic] = counts.get(message.topic, 0) + 1
-    return counts
+        metrics.RECORDS_DEAD.labels(topic=message.topic, stage=stage).inc()
+    counted = [each for found in tallies.values() for each in found.values()]
+    for outcome in Tally._fields:
+        metrics.RECORDS.labels(stage=stage, outcome=outcome).inc(sum(getattr(each, outcome) for each in counted))
 
 
 def _note_retry(stage: str, state: tenacity.RetryCallState) -> None:

@@ -14,6 +14,7 @@ from streams.messages import Outgoing
 MAX_REQUEST_BYTES = 4_000_000  # a dead letter is its record and headers
 _DEAD_MAX_BYTES = 2_000_000
 _FLUSH_S = 60.0
+_ANSWER_MS = 10_000
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -95,13 +96,13 @@ class Offsets:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The offset after the last message, by topic and partition; topics that are not there are left out."""
-        partitions = [
-            kafka.TopicPartition(topic, number)
-            for topic in topics
-            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
-        ]
         try:
-            found = self._consumer.end_offsets(partitions)
+            partitions = [
+                kafka.TopicPartition(topic, number)
+                for topic in topics
+                for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+            ]
+            found = self._consumer.end_offsets(partitions, timeout_ms=_ANSWER_MS)
         except KafkaError as error:
             raise Retryable(f"the broker does not tell its offsets: {error}") from error
         return {(place.topic, place.partition): end for place, end in found.items()}

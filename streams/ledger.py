@@ -4,18 +4,19 @@ A row remembers the highest offset it has counted, so that a batch that a restar
 `read = passed + absorbed + dead` holds at any time; what is in flight is the topic's end minus the row's offset.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from alerts.database import reading, writing
+from alerts.database import insert_missing, reading, writing
 
-_metadata = sa.MetaData()
+_Place = tuple[str, int]  # topic and partition
+metadata = sa.MetaData()  # a change here goes with a migration in `alerts/migrations/versions`
 _ledger = sa.Table(
     "ledger",
-    _metadata,
+    metadata,
     sa.Column("epoch", sa.String(64), primary_key=True),
     sa.Column("stage", sa.String(64), primary_key=True),
     sa.Column("topic", sa.String(255), primary_key=True),
@@ -40,6 +41,7 @@ class Tally(NamedTuple):
 
 PASSED, ABSORBED, DEAD = Tally(passed=1), Tally(absorbed=1), Tally(dead=1)
 _COUNTS = Tally._fields
+_EMPTY = {"offset": -1, **dict.fromkeys(_COUNTS, 0)}
 _KEY = ("epoch", "stage", "topic", "partition")
 _GROW = (
     _ledger.update()
@@ -72,30 +74,42 @@ class Ledger:
     def __init__(self, engine: sa.Engine, *, epoch: str) -> None:
         self._engine = engine
         self._epoch = epoch
-        _metadata.create_all(engine)
 
-    def settle(self, stage: str, tallies: Mapping[tuple[str, int], Mapping[int, Tally]]) -> None:
+    def settle(self, stage: str, tallies: Mapping[_Place, Mapping[int, Tally]]) -> None:
         """Count a batch whose outcome is confirmed: by (topic, partition), the tally of each offset."""
-        mine = sa.and_(_ledger.c.epoch == self._epoch, _ledger.c.stage == stage)
         with writing(self._engine) as connection:
-            rows = connection.execute(sa.select(_ledger.c.topic, _ledger.c.partition, _ledger.c.offset).where(mine))
-            counted = {(topic, partition): offset for topic, partition, offset in rows}
-            fresh: list[dict[str, Any]] = []
+            counted = self._lock(connection, stage, sorted(place for place, found in tallies.items() if found))
             grown: list[dict[str, Any]] = []
             for place, found in tallies.items():
-                new = [tally for offset, tally in found.items() if offset > counted.get(place, -1)]
+                new = [tally for offset, tally in found.items() if offset > counted[place]]
                 if new:
-                    key = dict(zip(_KEY, (self._epoch, stage, *place), strict=True))
-                    row = _insertion(key, new, max(found)) if place not in counted else _growth(key, new, max(found))
-                    (grown if place in counted else fresh).append(row)
-            if fresh:
-                connection.execute(_ledger.insert(), fresh)
+                    grown.append(_growth(self._key(stage, place), new, max(found)))
             if grown:
                 connection.execute(_GROW, grown)
 
+    def _lock(self, connection: sa.Connection, stage: str, places: Sequence[_Place]) -> dict[_Place, int]:
+        """The highest offset counted of each place, -1 where none was: its row is made, and no other worker counts it meanwhile.
+
+        Two workers may both hold a partition for a moment when it moves.
+        """
+        mine = sa.and_(_ledger.c.epoch == self._epoch, _ledger.c.stage == stage)
+        here = sa.tuple_(_ledger.c.topic, _ledger.c.partition).in_(places)
+        rows = sa.select(_ledger.c.topic, _ledger.c.partition, _ledger.c.offset).where(mine, here)
+        query = rows.order_by(_ledger.c.topic, _ledger.c.partition).with_for_update()
+        counted = {(topic, partition): offset for topic, partition, offset in connection.execute(query)}
+        missing = [{**self._key(stage, place), **_EMPTY} for place in places if place not in counted]
+        if missing:
+            for row in missing:
+                insert_missing(connection, _ledger, row)
+            counted = {(topic, partition): offset for topic, partition, offset in connection.execute(query)}
+        return counted
+
+    def _key(self, stage: str, place: _Place) -> dict[str, Any]:
+        return dict(zip(_KEY, (self._epoch, stage, *place), strict=True))
+
     def settled(self, stage: str, topic: str, partition: int) -> int | None:
         """The highest offset of a partition that the stage has worked off; None where there is no row."""
-        key = dict(zip(_KEY, (self._epoch, stage, topic, partition), strict=True))
+        key = self._key(stage, (topic, partition))
         with reading(self._engine) as connection:
             offset: int | None = connection.execute(
                 sa.select(_ledger.c.offset).where(sa.and_(*(_ledger.c[name] == value for name, value in key.items())))
@@ -107,11 +121,6 @@ class Ledger:
         columns = [_ledger.c[name] for name in ("stage", "topic", "partition", "offset", *_COUNTS)]
         with reading(self._engine) as connection:
             return [Entry(*row) for row in connection.execute(sa.select(*columns).where(_ledger.c.epoch == self._epoch))]
-
-
-def _insertion(key: dict[str, Any], tallies: list[Tally], offset: int) -> dict[str, Any]:
-    """The columns of a new row."""
-    return {**key, "offset": offset, **_sums(tallies)}
 
 
 def _growth(key: dict[str, Any], tallies: list[Tally], offset: int) -> dict[str, Any]:

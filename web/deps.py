@@ -1,6 +1,6 @@
 """What the routes need from outside, handed over once by the composition root."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -10,7 +10,24 @@ from core.clock import Clock, utc_now
 from search.index import Index
 
 Counters = Callable[[], Awaitable[Mapping[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of a gauge, with the labels that tell it from the gauge's others."""
+
+    gauge: str
+    labels: Mapping[str, str]
+    value: float
+
+
+Gauges = Callable[[], Awaitable[Sequence[Reading]]]
 Submit = Callable[[str, bytes], Awaitable[None]]
+
+
+async def no_gauges() -> Sequence[Reading]:
+    """No readings."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +35,15 @@ class Deps:
     """Everything that the routes reach.
 
     `counters` gives the pipeline's totals (read, scored, indexed, dead, matches, transitions, delivered) and gauges (backlog,
-    events_per_second). `submit(topic, raw)` returns once the record is safe in `topic`; it raises InvalidRecord when it went to the
-    dead-letter topic instead, and Retryable when it is nowhere.
+    events_per_second); `gauges` what else is exported to Prometheus. `submit(topic, raw)` returns once the record is safe in `topic`;
+    it raises InvalidRecord when it went to the dead-letter topic instead, and Retryable when it is nowhere.
     """
 
     index: Index
     alerts: AlertStore | None
     counters: Counters
     submit: Submit
+    gauges: Gauges = no_gauges
     clock: Clock = utc_now
     version: str = "unknown"
 

@@ -19,13 +19,17 @@ from streams.sources.formats import Format
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """One record of a file: its kind (news, social, transactions, labels), bytes, event time if it tells one, and its line."""
+    """One record of a file: its kind (news, social, transactions, labels), bytes, event time if it tells one, and its line.
+
+    `source` names the file, where a replay must know it again.
+    """
 
     kind: str
     raw: bytes
     time: datetime | None
     line: int
     reason: str | None = None
+    source: str = ""
 
     def message(self) -> Outgoing:
         """The message for the raw topic, keyed so that what belongs together meets: a label's key is its transaction."""

@@ -42,7 +42,7 @@ def test_run_takes_the_arguments_shown(arguments: str) -> None:
     command.commands["run"].make_context("run", shlex.split(arguments))
 
 
-@pytest.mark.parametrize("file", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "samples/SOURCES.md"])
+@pytest.mark.parametrize("file", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/operations.md", "samples/SOURCES.md"])
 def test_links_and_named_files_are_there(file: str) -> None:
     text = (README.parent / file).read_text("utf-8")
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)

@@ -38,5 +38,31 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         load_settings(tmp_path / "none.toml", environ={})
 
 
+def test_a_setting_can_be_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("pass word\n", "utf-8")
+    settings = load_settings(environ={"GROUNDSWELL_DATABASE_PASSWORD_FILE": str(secret)})
+    assert settings.database_password == "pass word"
+    assert "pass word" not in repr(settings)
+
+
+def test_a_file_of_a_setting_must_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the file that GROUNDSWELL_DATABASE_FILE names"):
+        load_settings(environ={"GROUNDSWELL_DATABASE_FILE": str(tmp_path / "none")})
+
+
+def test_the_variable_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "broker"
+    file.write_text("kafka:1", "utf-8")
+    assert load_settings(environ={"GROUNDSWELL_BROKER_FILE": str(file), "GROUNDSWELL_BROKER": "kafka:2"}).broker == "kafka:2"
+    assert load_settings(environ={"GROUNDSWELL_BROKER_FILE": str(file), "GROUNDSWELL_BROKER": ""}).broker == "kafka:1"
+
+
+def test_lists_are_separated() -> None:
+    settings = load_settings(environ={"GROUNDSWELL_WEB_NAMES": "web,risk.example", "GROUNDSWELL_WATCHLISTS": "a.json:b.json"})
+    assert settings.web_names == ("web", "risk.example")
+    assert settings.watchlists == (Path("a.json"), Path("b.json"))
+
+
 def test_every_setting_has_help() -> None:
     assert all(len(row.help) > 20 for row in rows())

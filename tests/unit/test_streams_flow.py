@@ -2,24 +2,20 @@
 
 import random
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.database import open_engine
 from core.errors import ConfigError, InvalidRecord
 from core.records import DeadLetter
-from streams.backlog import backlog
 from streams.batches import tally
 from streams.continuity import Continuity, Verdict
 from streams.dead_letters import DeadRatio, TooManyDeadLetters, from_message, to_message
 from streams.dead_reader import DeadPlace
 from streams.gate import Gate
-from streams.ledger import ABSORBED, DEAD, PASSED, Ledger
+from streams.ledger import ABSORBED, DEAD, PASSED
 from streams.messages import Received, Worked
-from streams.totals import totals
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -28,43 +24,12 @@ def message(offset: int, topic: str = "news.raw") -> Received:
     return Received(topic, 0, offset, None, b"x", 0.0)
 
 
-def open_ledger(folder: Path, epoch: str = "e") -> Ledger:
-    return Ledger(open_engine(f"sqlite:///{folder / 'state.sqlite'}"), epoch=epoch)
-
-
 def test_a_batch_is_counted_by_what_became_of_each_record() -> None:
     batch = [message(offset) for offset in range(4)]
     worked = Worked(dead=[(batch[1], "bad")], absorbed=[batch[3]])
     assert tally(batch, worked) == {
         ("news.raw", 0): {0: PASSED, 1: DEAD, 2: PASSED, 3: ABSORBED},
     }
-
-
-def test_a_batch_that_comes_again_is_counted_once(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path)
-    ledger.settle("score_texts", {("news.raw", 0): {0: PASSED, 1: DEAD}})
-    ledger.settle("score_texts", {("news.raw", 0): {0: PASSED, 1: DEAD, 2: ABSORBED}})
-    (entry,) = ledger.entries()
-    assert (entry.offset, entry.passed, entry.absorbed, entry.dead, entry.read) == (2, 1, 1, 1, 3)
-    assert open_ledger(tmp_path, "another broker's life").entries() == []
-
-
-def test_totals_balance(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path)
-    ledger.settle("score_texts", {("news.raw", 0): dict.fromkeys(range(5), PASSED) | {5: DEAD}})
-    ledger.settle("admit", {("transactions.raw", 1): dict.fromkeys(range(3), PASSED) | {3: DEAD}})
-    by_customer = {0: PASSED, 1: ABSORBED, 2: PASSED, 3: PASSED}
-    ledger.settle("score_transactions", {("transactions.by_customer", 0): by_customer})
-    found = totals(ledger.entries())
-    assert (found.read, found.scored, found.dead) == (10, 8, 2)
-    assert (found.texts, found.transactions) == (6, 4)
-
-
-def test_backlog_counts_a_message_for_every_stage_that_waits_for_it(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path)
-    ends = {("text.scored", 0): 10, ("news.raw", 0): 3, ("other", 0): 99}
-    ledger.settle("index", {("text.scored", 0): dict.fromkeys(range(8), PASSED)})
-    assert backlog(ends, ledger.entries()) == 3 + 2 + 10
 
 
 def test_the_gate_never_lets_more_than_its_bound_through() -> None:

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from alerts.store import AlertStore, open_store
 from core.errors import Retryable
+from core.metrics import LAG
 from core.records import (
     AlertState,
     Entity,
@@ -30,6 +31,7 @@ from search.index import Index, SearchPage, SearchRequest
 from search.memory_index import MemoryIndex
 from search.tantivy_index import TantivyIndex
 from web.app import Deps, build_app
+from web.deps import Gauges, Reading, no_gauges
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 BEGIN = datetime(2022, 11, 8, tzinfo=UTC)
@@ -80,8 +82,12 @@ async def submit(topic: str, raw: bytes) -> None:
     raise Retryable("the broker does not answer")
 
 
-def client(index: Index, *, alerts: AlertStore | None = None, registry: CollectorRegistry | None = None) -> TestClient:
-    deps = Deps(index=index, alerts=alerts, counters=counters, submit=submit, clock=lambda: NOW, version="1.2.3")
+def client(
+    index: Index, *, alerts: AlertStore | None = None, registry: CollectorRegistry | None = None, gauges: Gauges = no_gauges
+) -> TestClient:
+    deps = Deps(
+        index=index, alerts=alerts, counters=counters, submit=submit, gauges=gauges, clock=lambda: NOW, version="1.2.3"
+    )  # fmt: skip
     app = build_app(deps, registry=registry or CollectorRegistry())
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 
@@ -345,6 +351,15 @@ def test_metrics_hold_the_registry_and_the_pipelines_counters() -> None:
     assert "requests_total 3.0" in answer.text
     assert 'groundswell_pipeline{counter="read"} 12.0' in answer.text
     assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_metrics_hold_what_the_composition_root_reads() -> None:
+    async def gauges() -> list[Reading]:
+        return [Reading(LAG, {"topic": "news.raw", "stage": stage}, 3) for stage in ("a", "b")]
+
+    answer = client(filled(), gauges=gauges).get("/metrics")
+    assert 'groundswell_lag_messages{stage="a",topic="news.raw"} 3.0' in answer.text
+    assert answer.text.count("# TYPE groundswell_lag_messages gauge") == 1
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/api/nothing", 404)])

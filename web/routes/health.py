@@ -1,7 +1,7 @@
 """GET /healthz, /readyz, /metrics and /api/counters."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import GroundswellError
+from core.metrics import GAUGES, PIPELINE
 from search.nodes import MatchAll
-from web.deps import Deps, deps_of
+from web.deps import Deps, Reading, deps_of
 from web.responses import json_response
 
 READY_WITHIN_S = 3.0  # below the 5 s after which common probes give up
@@ -63,25 +64,26 @@ async def metrics(request: Request) -> Response:
     """This process's metrics and the pipeline's counters in Prometheus's text format."""
     registry = request.app.state.registry
     assert isinstance(registry, CollectorRegistry)
+    deps = deps_of(request)
+    counted = [Reading(PIPELINE, {"counter": name}, value) for name, value in sorted((await deps.counters()).items())]
     pipeline = CollectorRegistry()
-    values = await deps_of(request).counters()
-    pipeline.register(_Pipeline(values))
+    pipeline.register(_Pipeline([*counted, *await deps.gauges()]))
     return Response(generate_latest(registry) + generate_latest(pipeline), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Pipeline:
-    """Counters that the composition root reads elsewhere, as one gauge with a label for each."""
+    """What the composition root reads elsewhere, as gauges."""
 
-    def __init__(self, values: Mapping[str, float]) -> None:
-        self._values = values
+    def __init__(self, readings: Sequence[Reading]) -> None:
+        self._readings = readings
 
     def collect(self) -> list[GaugeMetricFamily]:
-        family = GaugeMetricFamily(
-            "groundswell_pipeline", "The pipeline's counters as the web page shows them", labels=["counter"]
-        )
-        for name, value in sorted(self._values.items()):
-            family.add_metric([name], value)
-        return [family]
+        families: dict[str, GaugeMetricFamily] = {}
+        for reading in self._readings:
+            labels = sorted(reading.labels)
+            family = families.setdefault(reading.gauge, GaugeMetricFamily(reading.gauge, GAUGES[reading.gauge], labels=labels))
+            family.add_metric([reading.labels[name] for name in labels], reading.value)
+        return list(families.values())
 
 
 ROUTES = [

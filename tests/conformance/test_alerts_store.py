@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,10 +18,9 @@ NOW = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    opened = open_store(f"sqlite:///{tmp_path}/deep/alerts.db")
-    yield opened
-    opened.engine.dispose()
+def store(database_url: str) -> Iterator[AlertStore]:
+    with opened(database_url) as store:
+        yield store
 
 
 def transition(alert: str = "a1", state: AlertState = AlertState.ACTIVE, *, at: datetime = NOW, rule: str = "r") -> Transition:
@@ -40,6 +40,17 @@ def transition(alert: str = "a1", state: AlertState = AlertState.ACTIVE, *, at: 
         evidence={"p": 0.25, "window_end": "x"},
         event_ids=("e2", "e1"),
     )
+
+
+def replace_text(record: Transition, text: str) -> Transition:
+    return msgspec.structs.replace(record, summary=text, query=text, group={"id": text})
+
+
+@contextmanager
+def opened(url: str) -> Iterator[AlertStore]:
+    store = open_store(url)
+    yield store
+    store.engine.dispose()
 
 
 def test_record_is_idempotent(store: AlertStore) -> None:
@@ -164,13 +175,19 @@ def test_disabled_receivers(store: AlertStore) -> None:
     assert store.disabled_reason("hook", "target-1") is None
 
 
-def test_opening_again_keeps_everything(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/alerts.db"
-    open_store(url).record(transition(), ["console"])
-    assert open_store(url).counts().pending == 1
+def test_opening_again_keeps_everything(database_url: str) -> None:
+    for _ in range(2):
+        with opened(database_url) as store:
+            store.record(transition(), ["console"])
+            assert store.counts().pending == 1
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mongodb://host/x", "sqlite:////proc/none/alerts.db"])
+def test_the_folder_of_a_file_is_made(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/deep/alerts.db") as store:
+        assert store.record(transition(), [])
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mongodb://host/x", "mysql://host/x", "sqlite:////proc/none/alerts.db"])
 def test_addresses_that_cannot_be_used(url: str) -> None:
     with pytest.raises(ConfigError):
         open_store(url)
@@ -183,15 +200,16 @@ def test_in_memory() -> None:
 
 
 def claim_all(url: str, claimed: "multiprocessing.Queue[list[str]]") -> None:
-    store, found = open_store(url), []
-    while batch := store.claim_due(NOW, 3, 600.0):
-        found += [delivery.id for delivery in batch]
+    found = []
+    with opened(url) as store:
+        while batch := store.claim_due(NOW, 3, 600.0):
+            found += [delivery.id for delivery in batch]
     claimed.put(found)
 
 
 def record_all(url: str, recorded: "multiprocessing.Queue[list[str]]") -> None:
-    store = open_store(url)
-    recorded.put([f"a{n}" for n in range(40) if store.record(transition(f"a{n}"), ["console"])])
+    with opened(url) as store:
+        recorded.put([f"a{n}" for n in range(40) if store.record(transition(f"a{n}"), ["console"])])
 
 
 def run_two(target: object, url: str) -> list[list[str]]:
@@ -200,28 +218,35 @@ def run_two(target: object, url: str) -> list[list[str]]:
     workers = [context.Process(target=target, args=(url, answers)) for _ in range(2)]  # type: ignore[arg-type]
     for worker in workers:
         worker.start()
-    found = [answers.get(timeout=60) for _ in workers]
+    found = [answers.get(timeout=300) for _ in workers]
     for worker in workers:
         worker.join(60)
     return found
 
 
-def test_two_processes_claim_each_delivery_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/alerts.db"
-    store = open_store(url)
+def test_two_processes_claim_each_delivery_once(store: AlertStore, database_url: str) -> None:
     for n in range(120):
         store.record(transition(f"a{n}"), ["console"])
-    first, second = run_two(claim_all, url)
+    first, second = run_two(claim_all, database_url)
     assert len(first) + len(second) == 120
     assert set(first).isdisjoint(second)
 
 
-def test_two_processes_record_each_transition_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/alerts.db"
-    open_store(url)
-    first, second = run_two(record_all, url)
+def test_two_processes_record_each_transition_once(store: AlertStore, database_url: str) -> None:
+    first, second = run_two(record_all, database_url)
     assert sorted(first + second) == sorted(f"a{n}" for n in range(40))
-    assert open_store(url).counts().pending == 40
+    assert store.counts().pending == 40
+
+
+def test_any_text_can_be_recorded(store: AlertStore) -> None:
+    odd = replace_text(transition(), "\0 NUL, \u2028, \U0001f600 and \ud7ff")
+    store.record(odd, ["console"])
+    assert store.transitions("a1") == [odd]
+    (alert,) = store.list_alerts()
+    assert alert.summary == odd.summary.replace("\0", "\ufffd")
+    delivery = store.claim_due(NOW, 1, 60.0)[0]
+    store.mark_failed(delivery, "\0", next_attempt=NOW)
+    assert store.deliveries()[0].last_error == "\ufffd"
 
 
 def test_delivery_is_a_value(store: AlertStore) -> None:

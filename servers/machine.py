@@ -1,0 +1,24 @@
+"""All servers of one machine, in one folder: opened side by side, stopped together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from servers.elasticsearch import ElasticsearchServer
+from servers.kafka import KafkaServer
+from servers.process import Server
+
+
+@contextmanager
+def open_servers(folder: Path) -> Iterator[list[Server]]:
+    """Kafka and Elasticsearch, answering; they are stopped at the end, and what they hold stays in the folder."""
+    servers: list[Server] = [KafkaServer(folder / "kafka"), ElasticsearchServer(folder / "elasticsearch")]
+    try:
+        for server in servers:
+            server.launch()
+        for server in servers:
+            server.wait()
+        yield servers
+    finally:
+        for server in reversed(servers):
+            server.stop()
