@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from alerts import migrate
 from commands import wiring
 from core import log
 from core.settings import Settings
 from servers.kafka import KafkaServer
+from servers.postgres import PostgresServer, find_binaries
 from servers.process import Server, ServerFailed
 
 _MAX_RESTARTS = 5  # within _RESTART_WINDOW_S; a server that dies more often will not live
@@ -54,12 +56,23 @@ def on_servers(settings: Settings) -> Iterator[tuple[Settings, Sequence[Watched]
     kafka = KafkaServer(settings.data / "kafka")
     servers: list[Server] = [kafka]
     reached = replace(settings, broker=kafka.address, epoch=f"kafka-{kafka.cluster_id}", rules=wiring.find_rules(settings.rules))
+    if _wants_postgres(settings):
+        postgres = PostgresServer(settings.data / "postgres")
+        servers.append(postgres)
+        reached = replace(reached, database=postgres.url)
     try:
         for server in servers:
             server.launch()
         for server in servers:
             server.wait()
+        migrate.upgrade(wiring.connect(reached))
         yield reached, [Watched(server) for server in servers]
     finally:
         for server in reversed(servers):
             server.stop()
+
+
+def _wants_postgres(settings: Settings) -> bool:
+    """Whether the state goes to a PostgreSQL of our own: where it is installed, and the state is not elsewhere or in SQLite."""
+    elsewhere = bool(settings.database) and not (settings.data / "postgres").exists()
+    return find_binaries() is not None and not elsewhere and not (settings.data / "state.sqlite").exists()

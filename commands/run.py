@@ -81,7 +81,10 @@ def run(settings: Settings, options: Options) -> Summary:
     """Run until stopped, or with `exit_when_idle` until everything is scored, indexed and delivered; what was done."""
     if options.servers:
         with locked(settings.data, demo=False), on_servers(settings) as (reached, servers):
-            return _Run(reached, options, servers).run()
+            try:
+                return _Run(reached, options, servers).run()
+            finally:
+                log.silence("kafka")  # its clients tell of the broker's end, which is ours
     with locked(settings.data, demo=options.input is None), EmbeddedBroker() as broker:
         forget_offsets(settings.data / "faust")
         embedded = replace(

@@ -1,6 +1,6 @@
 """Every metric that Groundswell exports, each with what it counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
 
@@ -39,4 +39,7 @@ BATCH_SECONDS = Histogram(
     ["stage"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     registry=REGISTRY,
+)
+STALLED_SECONDS = Gauge(
+    "groundswell_stalled_seconds", "How long input has waited, or settled offsets gone uncommitted, unmoved", registry=REGISTRY
 )

@@ -72,6 +72,7 @@ class Settings:
     index_within_s: float = _row(0.5, "Longest wait for an index batch to fill.")
     max_in_flight: int = _row(2000, "Embedded broker: most records between source and index; it keeps only 5 MB a partition.")
     max_dead_ratio: float = _row(0.9, "Share of the last 1,000 records that may be dead letters before the worker stops.")
+    stall_s: float = _row(300.0, "Seconds without progress while input waits, after which a worker ends itself to be restarted.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _row("INFO", "Least severity that is logged.")
 
     @property

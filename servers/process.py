@@ -31,7 +31,7 @@ class Server:
 
     name: ClassVar[str]
     stop_signal: ClassVar[int] = signal.SIGTERM
-    start_s: ClassVar[float] = 240.0  # Kafka answers in 5 s and Elasticsearch in 15 s on a free core
+    start_s: ClassVar[float] = 600.0  # Kafka answers in 5 s and Elasticsearch in 15 s on a free core
 
     def __init__(self, folder: Path, address: str, command: Sequence[str | Path], *, user: str | None = None) -> None:
         self.folder = folder

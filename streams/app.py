@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types.enums import ProcessingGuarantee
 
 from alerts.rules import RuleSet
 from alerts.store import AlertStore
 from core.clock import Clock
+from core.errors import ConfigError
 from core.settings import Settings
 from core.topics import (
     LABELS_RAW,
@@ -42,6 +44,7 @@ from streams.ledger import Ledger
 from streams.merging import Merges
 from streams.sender import MAX_BATCH_BYTES, Sender
 from streams.silence import Silence, Tide, Watched, payment_promises, source_name, text_promises
+from streams.stalls import TICK_S, StallWatch
 from streams.tables import StateTable
 from streams.texts import ScoreTexts, TextScoring
 from streams.transactions import Admit, Histories, JoinLabels, MeetCustomer, ScoreTransactions
@@ -87,11 +90,13 @@ def build_app(settings: Settings, deps: Deps) -> faust.App:
     app.on_partitions_revoked.connect(runner.give_away)
     app.on_partitions_assigned.connect(runner.take_over)
     app.timer(_ENDS_EVERY_S)(runner.read_missing_ends)
+    app.timer(TICK_S)(StallWatch(app, runner, limit_s=settings.stall_s).tick)
     return app
 
 
 def _faust_app(settings: Settings) -> faust.App:
-    return faust.App(
+    """The app without agents; `ConfigError` where Faust's own environment asks for `exactly_once`."""
+    app = faust.App(
         GROUP,
         broker=f"kafka://{settings.broker.replace(',', ';kafka://')}",
         datadir=str(Path(settings.data) / "faust"),
@@ -115,6 +120,13 @@ def _faust_app(settings: Settings) -> faust.App:
         stream_buffer_maxsize=_RUNS_WAITING,
         stream_wait_empty=False,  # what is unfinished when partitions move is worked off again, by id
     )
+    if app.conf.processing_guarantee != ProcessingGuarantee.AT_LEAST_ONCE:
+        raise ConfigError(
+            "unset PROCESSING_GUARANTEE: Faust's exactly_once writes records twice after a kill. Groundswell works at least once, and ids "
+            "from content make what comes twice one document and one alert",
+            field="PROCESSING_GUARANTEE",
+        )
+    return app
 
 
 def _register(app: faust.App, runner: BatchRunner, stage: Stage) -> None:

@@ -76,6 +76,7 @@ class BatchRunner:
         self._quiet.set()
         self._moving = False  # from when partitions are given away until they are assigned, nothing is begun or saved
         self._still: dict[tuple[str, str, int], int] = {}
+        self.steps = 0  # batches begun, tried again and settled: it stands still where a worker hangs
 
     async def run(self, stage: Stage, stream: Any) -> None:
         """Work a stream off for ever; an error that must not pass ends the process."""
@@ -86,6 +87,7 @@ class BatchRunner:
                 for part in self._parts(stage, events):
                     self._busy.add(stage.name)
                     self._quiet.clear()
+                    self.steps += 1
                     batch = await self._without_holes(stage, part)
                     if batch:
                         await self._settle(stage, batch, ratio)
@@ -213,6 +215,7 @@ class BatchRunner:
         await self._patiently(stage.name, lambda: asyncio.to_thread(self._ledger.settle, stage.name, tallies))
         if stage.settled is not None:
             stage.settled(tallies)
+        self.steps += 1
         for (topic, number), found in tallies.items():
             key = (stage.name, topic, number)
             self._done[key] = max(self._done.get(key, 0), max(found) + 1)
@@ -258,12 +261,18 @@ class BatchRunner:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retryable),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
-            before_sleep=lambda state: _note_retry(stage, state),
+            before_sleep=lambda state: self._note_retry(stage, state),
         )
         async for attempt in retrying:
             with attempt:
                 return await call()
         raise AssertionError("unreachable: the retry has no end")
+
+    def _note_retry(self, stage: str, state: tenacity.RetryCallState) -> None:
+        self.steps += 1
+        metrics.RETRIES.labels(stage=stage).inc()
+        error = state.outcome.exception() if state.outcome else None
+        _log.warning("retrying", stage=stage, attempt=state.attempt_number, error=str(error))
 
 
 def _batches(messages: Sequence[Received], size: int) -> Iterator[Sequence[Received]]:
@@ -305,12 +314,6 @@ def _count(stage: str, worked: Worked, tallies: Mapping[Place, Mapping[int, Tall
     counted = [each for found in tallies.values() for each in found.values()]
     for outcome in Tally._fields:
         metrics.RECORDS.labels(stage=stage, outcome=outcome).inc(sum(getattr(each, outcome) for each in counted))
-
-
-def _note_retry(stage: str, state: tenacity.RetryCallState) -> None:
-    metrics.RETRIES.labels(stage=stage).inc()
-    error = state.outcome.exception() if state.outcome else None
-    _log.warning("retrying", stage=stage, attempt=state.attempt_number, error=str(error))
 
 
 def _end_process(stage: Stage, error: BaseException, status: int) -> None:

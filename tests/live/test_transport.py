@@ -1,0 +1,159 @@
+"""What Faust loses, and our transport does not: on a real broker, with numbered messages, ids compared with committed offsets."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import pytest
+
+from core.settings import Settings
+from core.topics import NEWS_RAW
+from streams.app import GROUP
+from streams.kafka_client import EventProducer, Offsets
+from streams.messages import Outgoing
+from tests.acceptance.product import ROOT, environment
+from tests.live.kafka_server import KafkaServer
+
+pytestmark = pytest.mark.live
+JOINS = int(os.environ.get("GROUNDSWELL_TEST_JOINS", "4"))  # 20 and more for evidence; each takes some seconds
+
+
+class Workers:
+    """Plain workers on one folder of a broker that is this test's own."""
+
+    def __init__(self, broker: KafkaServer, folder: Path) -> None:
+        self.settings = Settings(broker=broker.address)
+        self.offsets = Offsets(self.settings)
+        self.offsets.create()
+        self._folder = folder
+        self._all: list[subprocess.Popen[bytes]] = []
+
+    def start(self, name: str, fault: str = "") -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tests.live.plain_worker", self.settings.broker, str(self._folder), name, fault]
+        with (self._folder / f"{name}.log").open("ab") as output:
+            started = subprocess.Popen(command, cwd=ROOT, env=environment(None), stdout=output, stderr=output)
+        self._all.append(started)
+        return started
+
+    def log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text("utf-8", "replace")
+
+    def ids(self) -> Counter[str]:
+        """How often each id was worked off, by any worker."""
+        return Counter(line for file in self._folder.glob("*.ids") for line in file.read_text("utf-8").splitlines())
+
+    def committed(self) -> int:
+        places = self.offsets.ends([NEWS_RAW.name])
+        return sum(self.offsets.committed(GROUP, places).values())
+
+    def end(self) -> int:
+        return sum(self.offsets.ends([NEWS_RAW.name]).values())
+
+    def close(self) -> None:
+        for each in self._all:
+            each.kill()
+            each.wait()
+        self.offsets.close()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    """A broker with our topics, and workers to come."""
+    with KafkaServer() as broker:
+        opened = Workers(broker, tmp_path)
+        yield opened
+        opened.close()
+
+
+def wait_until(reached: Callable[[], bool], what: str, *, seconds: float = 600.0) -> None:
+    until = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < until, f"not in time: {what}"
+        time.sleep(0.2)
+
+
+def send(settings: Settings, ids: range) -> None:
+    with EventProducer(settings) as producer:
+        for number in ids:
+            producer.send(Outgoing(NEWS_RAW.name, b"%d" % number, key=b"%d" % number))
+        producer.flush()
+
+
+def test_a_batch_whose_work_raises_loses_nothing(workers: Workers) -> None:
+    send(workers.settings, range(500))
+    workers.start("a", "raises")
+    wait_until(lambda: workers.committed() == 500, "all is committed")
+    letters = sum(workers.offsets.ends([NEWS_RAW.dead]).values())
+    assert letters == 50
+    assert set(workers.ids()) == {str(number) for number in range(500) if number % 10 != 7}
+
+
+def test_input_of_a_transactional_producer_is_committed_to_its_end(workers: Workers) -> None:
+    """Its markers are holes in the offsets; Faust commits about one offset a tick from the first on."""
+    producer: Any = confluent_kafka.Producer({"bootstrap.servers": workers.settings.broker, "transactional.id": "test"})
+    producer.init_transactions(60)
+    for begin in range(0, 1_000, 50):
+        producer.begin_transaction()
+        for number in range(begin, begin + 50):
+            producer.produce(NEWS_RAW.name, b"%d" % number, partition=0)
+        producer.commit_transaction(60)
+    worker = workers.start("a")
+    wait_until(lambda: workers.committed() >= workers.end() - 1, "all but the last marker is committed")
+    assert set(workers.ids()) == {str(number) for number in range(1_000)}
+    assert worker.poll() is None
+
+
+def test_a_worker_that_joins_under_load_loses_nothing(workers: Workers) -> None:
+    stop, sent = threading.Event(), 0
+
+    def load() -> None:
+        nonlocal sent
+        with EventProducer(workers.settings) as producer:
+            while not stop.wait(0.02):
+                for number in range(sent, sent + 20):
+                    producer.send(Outgoing(NEWS_RAW.name, b"%d" % number, key=b"%d" % number))
+                producer.flush()
+                sent += 20
+
+    feed = threading.Thread(target=load)
+    feed.start()
+    try:
+        old = workers.start("first")
+        wait_until(lambda: workers.committed() > 100, "the first worker works")
+        for join in range(JOINS):
+            name = f"join{join}"
+            new = workers.start(name)
+            wait_until(lambda name=name: _has_worked(workers, name), f"join {join} works")  # type: ignore[misc]
+            old.send_signal(signal.SIGKILL if join % 2 else signal.SIGTERM)
+            old.wait()
+            old = new
+    finally:
+        stop.set()
+        feed.join()
+    wait_until(lambda: workers.committed() == workers.end() == sent, "all that was sent is committed")
+    lost = {str(number) for number in range(sent)} - set(workers.ids())
+    assert lost == set()
+
+
+def _has_worked(workers: Workers, name: str) -> bool:
+    file = workers._folder / f"{name}.ids"
+    return file.exists() and file.stat().st_size > 0
+
+
+@pytest.mark.parametrize("fault", ["hangs", "commits nothing"])
+def test_a_worker_that_stands_still_ends_itself(workers: Workers, fault: str) -> None:
+    send(workers.settings, range(500))
+    worker = workers.start("a", fault)
+    assert worker.wait(600) == 1
+    assert "Timeout (0:00:20)!" in workers.log("a")  # where each thread stood
+    workers.start("a")
+    wait_until(lambda: workers.committed() == 500, "the next one commits all")
+    assert set(workers.ids()) == {str(number) for number in range(500)}
