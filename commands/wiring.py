@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -214,7 +215,8 @@ def check_index(settings: Settings) -> None:
         finally:
             await index.close()
 
-    asyncio.run(prepared())
+    with ThreadPoolExecutor(1) as thread:  # `asyncio.run` would leave this thread without the event loop that Faust looks for
+        thread.submit(asyncio.run, prepared()).result()
 
 
 def elastic_cluster(settings: Settings) -> Cluster:

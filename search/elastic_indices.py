@@ -103,7 +103,7 @@ class ElasticIndices:
             "index_patterns": [f"{self.prefix}-{kind}-*-{TAG}-*" for kind in ("texts", "transactions")],
             "composed_of": [self._name("mapping")],
             "priority": 500,
-            "template": {"settings": settings},
+            "template": {"settings": settings, "aliases": {self.prefix: {}}},
             "allow_auto_create": False,  # an index that was deleted is made again with its aliases, or not at all
         }
         await call(self._client.indices.put_index_template(**index_template), doing=doing)
@@ -151,7 +151,7 @@ class ElasticIndices:
         return old
 
     async def make(self, place: Place, name: str, aliases: Mapping[str, Any]) -> None:
-        """Makes an index; it may be there already, made by another worker."""
+        """Makes an index, which the template lets be searched; it may be there already, made by another worker."""
         end = month_end(place.month)
         # age counts from the events' time and not from when the index was made
         settings = {"index": {"lifecycle": {"origination_date": epoch_ms(end)}}} if self._aged and end is not None else {}
@@ -161,6 +161,11 @@ class ElasticIndices:
             except BadRequestError as error:
                 if error.error != "resource_already_exists_exception":
                     raise
+
+    async def hide(self, name: str) -> None:
+        """Takes an index out of those that are searched."""
+        hiding = self._client.options(ignore_status=404).indices.delete_alias(index=name, name=self.prefix)
+        await call(hiding, doing=f"hiding {name} while it is built")
 
     async def replace(self, old: str, new: str) -> None:
         """Gives all aliases of `old` to `new` in one step, and deletes `old`."""
@@ -174,7 +179,7 @@ class ElasticIndices:
 
     async def _made(self, place: Place) -> str:
         name = f"{place.alias(self.prefix)}-{TAG}-000001"
-        await self.make(place, name, {self.prefix: {}, place.alias(self.prefix): {"is_write_index": True}})
+        await self.make(place, name, {place.alias(self.prefix): {"is_write_index": True}})
         return name
 
     async def _found(self, place: Place) -> str | None:

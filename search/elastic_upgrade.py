@@ -38,6 +38,7 @@ async def _built_anew(client: AsyncElasticsearch, indices: ElasticIndices, name:
     place = Place(*alias.rsplit("-", 1))
     fresh = f"{rest}-{TAG}-{number}"
     await indices.make(place, fresh, {})
+    await indices.hide(fresh)
     writer, count = BulkWriter(client), 0
     async for hits in _pages(client, name):
         rejected = await writer.send([Operation(hit["_id"], fresh, body(original(hit["_source"]))) for hit in hits])
