@@ -122,7 +122,7 @@ class BulkWriter:
         await asyncio.sleep(_PAUSE_S * 2 ** (failures - 1) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads workers
 
     async def _request(self, chunk: list[Operation]) -> _Outcome:
-        lines = [line for operation in chunk for line in operation.lines()]
+        lines: list[Any] = [line for operation in chunk for line in operation.lines()]
         with translated("writing documents"):
             try:
                 answer = await self._client.bulk(operations=lines)

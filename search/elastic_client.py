@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elastic_transport import ObjectApiResponse
 from elasticsearch import ApiError, AsyncElasticsearch, SerializationError, TransportError, UnsupportedProductError
 
 from core.errors import ConfigError, GroundswellError, QueryError, Retryable
@@ -107,7 +106,7 @@ async def features(client: AsyncElasticsearch) -> Features:
 async def _has(client: AsyncElasticsearch, method: str, path: str, body: dict[str, Any] | None = None) -> bool:
     headers = {"accept": "application/json", **({"content-type": "application/json"} if body else {})}
     try:
-        request: Awaitable[ObjectApiResponse[Any]] = client.perform_request(method, path, headers=headers, body=body)
+        request: Awaitable[Any] = client.perform_request(method, path, headers=headers, body=body)
         await call(_passed(request), doing="asking what the cluster can do")
     except _Absent:
         return False

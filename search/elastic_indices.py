@@ -98,7 +98,7 @@ class ElasticIndices:
             policy = {"phases": {"delete": {"min_age": f"{self._keep_days}d", "actions": {"delete": {}}}}}
             await call(self._client.ilm.put_lifecycle(name=self.prefix, policy=policy), doing=doing)
             settings["index"]["lifecycle"] = {"name": self.prefix}
-        index_template = {
+        index_template: dict[str, Any] = {
             "name": self._name("events"),
             "index_patterns": [f"{self.prefix}-{kind}-*-{TAG}-*" for kind in ("texts", "transactions")],
             "composed_of": [self._name("mapping")],

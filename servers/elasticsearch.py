@@ -25,7 +25,7 @@ class ElasticsearchServer(Server):
         folder = folder.absolute()
         port, transport = kept_port(folder / "http.port"), kept_port(folder / "transport.port")
         libraries = jars("elasticsearch")
-        command = [
+        command: list[str | Path] = [
             java(),
             *_OPTIONS,
             "-cp",

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from core.errors import ConfigError
+from core.errors import ConfigError, GroundswellError
 from servers.kafka import KafkaServer as Broker
 
 
@@ -28,7 +28,7 @@ class KafkaServer(Broker):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def missing(error: ConfigError) -> NoReturn:
+def missing(error: GroundswellError) -> NoReturn:
     """Skip the test, or fail it where CI is set, since a server cannot be had here."""
     reason = f"needs a real server: {error}"
     pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)

@@ -20,8 +20,7 @@ from core.codec import decode_label, decode_transaction
 from core.settings import Settings, load_settings
 from core.topics import LABELS_RAW, TRANSACTIONS_RAW, TRANSACTIONS_SCORED
 from models.fraud.offline import score_stream
-from streams.app import GROUP
-from streams.backlog import TOPICS
+from streams.backlog import GROUP, TOPICS
 from streams.kafka_client import EventProducer, Offsets
 from streams.messages import Outgoing
 from streams.totals import totals

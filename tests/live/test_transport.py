@@ -16,7 +16,7 @@ import pytest
 
 from core.settings import Settings
 from core.topics import NEWS_RAW
-from streams.app import GROUP
+from streams.backlog import GROUP
 from streams.kafka_client import EventProducer, Offsets
 from streams.messages import Outgoing
 from tests.acceptance.product import ROOT, environment
