@@ -51,7 +51,7 @@ class PostgresServer(Server):
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         if not durable:
             options += ["-c", "fsync=off"]
-        command = [self._binaries / "postgres", "-D", self._data, "-p", str(self._port), *options]
+        command: list[str | Path] = [self._binaries / "postgres", "-D", self._data, "-p", str(self._port), *options]
         user = None if self._account is None else self._account.pw_name
         super().__init__(folder, self.url_of(_USER), command, user=user)
 
@@ -109,11 +109,12 @@ class PostgresServer(Server):
         return password.read_text("utf-8").strip()
 
     def _initdb(self, folder: Path, password: Path) -> None:
-        options = ["--username", _USER, "--pwfile", password, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+        options = ["--username", _USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+        command = [str(self._binaries / "initdb"), "-D", str(self._data), "--pwfile", str(password), *options]
         account = self._account
         try:
             done = subprocess.run(  # noqa: S603 — PostgreSQL's own tool
-                [self._binaries / "initdb", "-D", self._data, *options],
+                command,
                 capture_output=True,
                 text=True,
                 check=False,
