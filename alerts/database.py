@@ -87,7 +87,7 @@ def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) ->
 
     Of two processes with the same key one inserts, and the other waits until that is settled: neither fails.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert  # two types, the same methods
     query = insert(table).values(row).on_conflict_do_nothing().returning(*table.primary_key.columns)
     return connection.execute(query).first() is not None
 

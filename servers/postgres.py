@@ -109,22 +109,12 @@ class PostgresServer(Server):
         return password.read_text("utf-8").strip()
 
     def _initdb(self, folder: Path, password: Path) -> None:
-        options: list[str | Path] = [
-            "--username",
-            _USER,
-            "--pwfile",
-            password,
-            "--auth",
-            "scram-sha-256",
-            "--encoding",
-            "UTF8",
-            "--locale",
-            "C",
-        ]
+        options = ["--username", _USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"]
+        command = [str(self._binaries / "initdb"), "-D", str(self._data), "--pwfile", str(password), *options]
         account = self._account
         try:
             done = subprocess.run(  # noqa: S603 — PostgreSQL's own tool
-                [self._binaries / "initdb", "-D", self._data, *options],
+                command,
                 capture_output=True,
                 text=True,
                 check=False,

@@ -7,7 +7,7 @@ put() { curl -sS --fail-with-body -K <(printf 'user = "elastic:%s"' "$(secret el
 
 printf '{"password":"%s"}' "$(secret kibana_password)" | put POST /_security/user/kibana_system/_password
 put PUT /_security/role/groundswell <<'JSON'
-{"cluster": ["monitor", "manage_index_templates", "manage_ilm"],
+{"cluster": ["monitor", "manage_index_templates", "manage_ilm", "cluster:admin/analyze"],
  "indices": [{"names": ["groundswell*"], "privileges": ["all"]}]}
 JSON
 printf '{"password":"%s","roles":["groundswell"]}' "$(secret elasticsearch_password)" | put PUT /_security/user/groundswell

@@ -52,7 +52,7 @@ def _search() -> Json:
 
 
 def _panels() -> list[Json]:
-    layer = {"layerId": "l1", "layerType": "data"}
+    layer: Json = {"layerId": "l1", "layerType": "data"}
     bars = {
         "legend": {"isVisible": True, "position": "right"},
         "valueLabels": "hide",
@@ -114,7 +114,7 @@ def _dashboard() -> Json:
 
 
 def _count(label: str, query: str = "") -> Json:
-    column = {
+    column: Json = {
         "label": label,
         "dataType": "number",
         "operationType": "count",

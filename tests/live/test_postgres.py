@@ -54,7 +54,8 @@ class Inbox:
 @pytest.mark.parametrize("crash", [True, False], ids=["killed", "restarted"])
 def test_a_restart_in_the_middle_of_deliveries_loses_nothing(crash: bool) -> None:
     skip_without_postgres()
-    with tempfile.TemporaryDirectory(prefix="groundswell-") as parent, Path(parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="groundswell-") as parent:
+        folder = Path(parent)
         folder.chmod(0o755)  # the server may run as another account
         with PostgresServer(folder / "postgres", durable=False) as server:
             engine = open_engine(server.url)

@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigError, InvalidRecord
@@ -67,6 +67,7 @@ def test_the_gate_bounds_bytes_too_and_stops_when_told() -> None:
     assert not stopped.take(1)
 
 
+@settings(deadline=None)  # the first example pays for imports
 @given(raw=st.binary(), reason=st.text(), key=st.none() | st.binary())
 def test_a_dead_letter_comes_back_as_it_went(raw: bytes, reason: str, key: bytes | None) -> None:
     letter = DeadLetter(raw=raw, reason=reason, stage="decode", topic="news.raw", partition=1, offset=7, time=START, key=key)
