@@ -26,6 +26,7 @@ alerts_app = typer.Typer(no_args_is_help=True, help="Alerts that were raised.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 dead_app = typer.Typer(no_args_is_help=True, help="Records that could not go on.")
 db_app = typer.Typer(no_args_is_help=True, help="The database of alerts, deliveries and the ledger.")
+index_app = typer.Typer(no_args_is_help=True, help="The index of scored events on servers.")
 models_app = typer.Typer(no_args_is_help=True, help="Models: which are here, and which of them serve.")
 for name, sub in (
     ("ingest", ingest_app),
@@ -35,6 +36,7 @@ for name, sub in (
     ("topics", topics_app),
     ("dead", dead_app),
     ("db", db_app),
+    ("index", index_app),
     ("models", models_app),
 ):
     app.add_typer(sub, name=name)
@@ -143,6 +145,15 @@ def db_current(data: DataOption = None, settings: SettingsOption = None) -> None
     from commands.wiring import settings_from
 
     print_revisions(settings_from(settings, data=data))
+
+
+@index_app.command("upgrade")
+def index_upgrade(data: DataOption = None, settings: SettingsOption = None) -> None:
+    """Bring Elasticsearch's indices to this version's mapping, from the documents that they keep; stop the workers first."""
+    from commands.index import upgrade_index
+    from commands.wiring import settings_from
+
+    upgrade_index(settings_from(settings, data=data))
 
 
 def _ingest(

@@ -272,8 +272,15 @@ class _Run:
 
     def _indexed(self) -> int:
         """How many distinct events the index itself holds that were scored since this run began."""
-        index = wiring.open_index(self._settings)
-        return asyncio.run(index.count(parse(f'ingested >= "{rfc3339(self._started)}"')))
+
+        async def counted() -> int:
+            index = wiring.open_index(self._settings)
+            try:
+                return await index.count(parse(f'ingested >= "{rfc3339(self._started)}"'))
+            finally:
+                await index.close()
+
+        return asyncio.run(counted())
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         """Once: finish what is in flight, then end. Twice: end now."""

@@ -41,8 +41,10 @@ async def print_search(settings: Settings, search: Search, *, json: bool) -> Non
         sort=_sort(search.sort),
     )
     index = wiring.open_index(settings)
-    page = await index.search(request)
-    await index.close()
+    try:
+        page = await index.search(request)
+    finally:
+        await index.close()
     if json:
         print_json({"total": page.total, "took_ms": round(page.took_ms, 1), "hits": page.hits})
         return

@@ -1,7 +1,9 @@
 """The composition root's parts: each function opens one piece of the product from the settings."""
 
+import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -15,7 +17,7 @@ from alerts.rules import RuleSet, load_rules
 from alerts.store import AlertStore
 from core import log
 from core.clock import utc_now
-from core.errors import ConfigError
+from core.errors import ConfigError, Retryable
 from core.settings import Settings, load_settings
 from models import aliases
 from models.fraud.score import FraudScorer
@@ -23,6 +25,9 @@ from models.registry import ARTIFACTS
 from models.text.entities import EntityLinker
 from models.text.routing import TextModels
 from models.text.watchlist import Watchlist, load_watchlist
+from search.elastic_client import Cluster
+from search.elastic_index import ElasticIndex
+from search.index import Index
 from search.kql import parse
 from search.predicate import compile_predicate
 from search.tantivy_index import TantivyIndex
@@ -186,10 +191,44 @@ def connect(settings: Settings, *, durable: bool = True) -> sa.Engine:
     return database.open_engine(settings.database_url, password=settings.database_password, durable=durable)
 
 
-def open_index(settings: Settings, *, writable: bool = False) -> TantivyIndex:
-    """The embedded index; one process at a time may write it."""
+def open_index(settings: Settings, *, writable: bool = False) -> Index:
+    """The index of scored events. The embedded one takes one writing process at a time."""
+    if settings.index == "elasticsearch":
+        prefix, keep_days = settings.elasticsearch_prefix, settings.elasticsearch_keep_days
+        return ElasticIndex(elastic_cluster(settings), prefix, writable=writable, keep_days=keep_days)
     _make_data(settings)
     return TantivyIndex.open(settings.index_folder, writable=writable)
+
+
+def check_index(settings: Settings) -> None:
+    """Readies Elasticsearch before any event is taken; raises ConfigError where it cannot be used. One that is away is waited for later."""
+    if settings.index == "embedded":
+        return
+    index = open_index(settings, writable=True)
+    assert isinstance(index, ElasticIndex)
+
+    async def prepared() -> None:
+        try:
+            await index.prepare()
+        except Retryable as error:
+            _log.warning("index_is_away", error=str(error), remedy="events wait in Kafka until it answers")
+        finally:
+            await index.close()
+
+    with ThreadPoolExecutor(1) as thread:  # `asyncio.run` would leave this thread without the event loop that Faust looks for
+        thread.submit(asyncio.run, prepared()).result()
+
+
+def elastic_cluster(settings: Settings) -> Cluster:
+    """Where Elasticsearch is and who we are there."""
+    return Cluster(
+        urls=tuple(url.strip() for url in settings.elasticsearch.split(",")),
+        user=settings.elasticsearch_user,
+        secret=settings.elasticsearch_password,
+        api_key=settings.elasticsearch_api_key,
+        ca=None if settings.elasticsearch_ca == Path("") else settings.elasticsearch_ca,
+        timeout_s=settings.elasticsearch_timeout_s,
+    )
 
 
 def _make_data(settings: Settings) -> None:

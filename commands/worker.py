@@ -29,6 +29,7 @@ def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
         offsets = Offsets(settings)
         offsets.create()
         offsets.close()
+    wiring.check_index(settings)
     app = _assemble(settings)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.metrics_host, registry=metrics.REGISTRY)

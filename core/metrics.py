@@ -8,6 +8,9 @@ RECORDS_DEAD = Counter(
     "groundswell_records_dead_total", "Records sent to a dead-letter topic", ["topic", "stage"], registry=REGISTRY
 )
 RECORDS_INDEXED = Counter("groundswell_records_indexed_total", "Scored events confirmed by the index", registry=REGISTRY)
+INDEX_BUSY = Counter(
+    "groundswell_index_busy_total", "Times that Elasticsearch had too much to do and we paused", registry=REGISTRY
+)
 MATCHES = Counter("groundswell_matches_total", "Events that a rule's filter let through", ["rule"], registry=REGISTRY)
 TRANSITIONS = Counter("groundswell_transitions_total", "Alerts that opened or closed", ["rule", "state"], registry=REGISTRY)
 DELIVERIES = Counter("groundswell_deliveries_total", "Attempts to deliver a transition", ["outcome"], registry=REGISTRY)

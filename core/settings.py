@@ -36,6 +36,17 @@ class Settings:
     replication: int = _row(1, "Replicas of each topic that Groundswell creates.")
     database: str = _row("", "SQLAlchemy URL of the state; empty = SQLite in the data folder.")
     database_password: str = _row("", "Password for the address in `database`, so that it need not stand there.", secret=True)
+    index: Literal["embedded", "elasticsearch"] = _row(
+        "embedded", "Where scored events are searched: a tantivy index in the data folder, or Elasticsearch 8."
+    )
+    elasticsearch: str = _row("http://127.0.0.1:9200", "Addresses of Elasticsearch's nodes, separated by commas.")
+    elasticsearch_user: str = _row("", "User of Elasticsearch; empty = none, or an API key.")
+    elasticsearch_password: str = _row("", "Password of that user.", secret=True)
+    elasticsearch_api_key: str = _row("", "API key for Elasticsearch, in place of user and password.", secret=True)
+    elasticsearch_ca: Path = _row(Path(""), "Certificate of the CA that signed Elasticsearch's; empty = the system's CAs.")
+    elasticsearch_prefix: str = _row("groundswell", "What the names of indices, aliases and templates begin with.")
+    elasticsearch_timeout_s: float = _row(30.0, "Longest wait for one answer of Elasticsearch.")
+    elasticsearch_keep_days: int = _row(0, "Days after which a month's index is deleted, from the month's end; 0 = never.")
     rules: Path = _row(Path("samples/rules.yaml"), "Alert rules and receivers, YAML; see `groundswell rules check`.")
     watchlists: tuple[Path, ...] = _row((), "Watchlist files for entity linking; empty = the bundled ones.")
     models: Path = _row(Path(""), "Folder of model artifacts with aliases.json; empty = the bundled one.")

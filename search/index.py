@@ -51,7 +51,8 @@ class Index(Protocol):
     async def write(self, documents: Sequence[Document]) -> list[Rejected]:
         """Those documents that can never be indexed; on return the others are durable and visible to any new search.
 
-        A document replaces the one with its id; of several in one call the last counts.
+        A document replaces the one with its id; of several in one call the last counts. On servers, a search during a write that moves
+        a document to another month may see both.
         """
         ...
 

@@ -9,10 +9,12 @@ import pytest
 
 from core.errors import QueryError
 from search.documents import Document
+from search.elastic_index import ElasticIndex
 from search.index import Index, SearchRequest, Sort
 from search.kql import parse
 from search.memory_index import MemoryIndex
 from search.tantivy_index import TantivyIndex
+from tests.live.elastic_server import fresh_prefix, remove
 
 pytestmark = pytest.mark.anyio
 
@@ -28,15 +30,21 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["memory", "tantivy"])
+@pytest.fixture(params=["memory", "tantivy", pytest.param("elasticsearch", marks=pytest.mark.live)])
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Index]:
-    opened: Index = (
-        MemoryIndex(clock=clock)
-        if request.param == "memory"
-        else TantivyIndex.open(tmp_path / "index", writable=True, clock=clock)
-    )
+    match request.param:
+        case "memory":
+            opened: Index = MemoryIndex(clock=clock)
+        case "tantivy":
+            opened = TantivyIndex.open(tmp_path / "index", writable=True, clock=clock)
+        case _:
+            prefix = fresh_prefix()
+            cluster = request.getfixturevalue("elasticsearch")
+            opened = ElasticIndex(cluster, prefix, writable=True, clock=clock)
     yield opened
     await opened.close()
+    if isinstance(opened, ElasticIndex):
+        await remove(cluster, prefix)
 
 
 def news(id: str, day: int, **fields: Any) -> Document:  # noqa: A002 - the field's name
@@ -267,6 +275,25 @@ async def test_of_the_same_id_in_one_call_the_last_counts(index: Index) -> None:
     assert await found(index, "title:first") == ""
     assert await found(index, "title:last") == "a"
     assert await index.count(parse("")) == 2
+
+
+async def test_a_document_may_move_in_time(index: Index) -> None:
+    await index.write([news("a", 1), news("b", 1)])
+    await index.write([news("a", 1) | {"time": "2021-01-01T00:00:00Z", "kind": "social"}])
+    page = await index.search(SearchRequest(sort=(("time", "asc"),)))
+    assert [(hit["id"], hit["time"][:4]) for hit in page.hits] == [("a", "2021"), ("b", "2022")]
+    moved = await index.get("a")
+    assert moved is not None
+    assert moved["kind"] == "social"
+
+
+async def test_times_and_zeros_in_any_spelling_are_found_and_kept_as_written(index: Index) -> None:
+    odd = [news("a", 1, amount=-0.0) | {"time": "20221101T093000Z"}, news("b", 1, amount=0), news("c", 1, further=1)]
+    assert await index.write(odd) == []
+    page = await index.search(SearchRequest(parse("time:2022-11-01"), sort=(("amount", "asc"),)))
+    assert page.hits == odd
+    assert await found(index, "amount:0") == "a b"
+    assert await found(index, "amount < 0") == ""
 
 
 async def test_writing_again_changes_nothing(index: Index) -> None:

@@ -1,4 +1,4 @@
-"""The predicate, the index in memory and tantivy agree on any query and any documents."""
+"""The predicate, the index in memory, tantivy and Elasticsearch agree on any query and any documents."""
 
 import asyncio
 import tempfile
@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from search.documents import Document
+from search.elastic_client import Cluster
+from search.elastic_index import ElasticIndex
 from search.index import Index, SearchRequest
 from search.memory_index import MemoryIndex
 from search.nodes import (
@@ -30,6 +33,7 @@ from search.nodes import (
 )
 from search.predicate import compile_predicate
 from search.tantivy_index import TantivyIndex
+from tests.live.elastic_server import clear, fresh_prefix, remove
 
 NOW = datetime(2022, 11, 11, 14, 29, 37, 123000, tzinfo=UTC)
 
@@ -118,34 +122,60 @@ def clock() -> datetime:
     return NOW
 
 
-async def compare(written: list[list[Document]], asked: list[Node], sort: Any) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        memory: Index = MemoryIndex(clock=clock)
-        durable: Index = TantivyIndex.open(Path(folder), writable=True, clock=clock)
-        for batch in written:
-            assert await memory.write(batch) == await durable.write(batch) == []
-        held = {document["id"]: document for batch in written for document in batch}
-        for node in asked:
-            request = SearchRequest(node, sort=sort, size=4, offset=1)
-            expected, found = await memory.search(request), await durable.search(request)
-            assert [hit["id"] for hit in found.hits] == [hit["id"] for hit in expected.hits], node
-            assert found.total == expected.total == await durable.count(node), node
-            admits = compile_predicate(node, clock=clock)
-            assert sum(admits(document) for document in held.values()) == found.total, node
-            aggregations = {
-                "sources": {"terms": {"field": "source", "size": 2}, "aggs": {"sum": {"max": {"field": "amount"}}}},
-                "further": {"terms": {"field": "extra.a"}},
-                "days": {"date_histogram": {"field": "time", "fixed_interval": "5d"}},
-            }
-            assert await durable.aggregate(node, aggregations) == await memory.aggregate(node, aggregations), node
-        await durable.close()
+async def compare(durable: Index, written: list[list[Document]], asked: list[Node], sort: Any) -> None:
+    memory: Index = MemoryIndex(clock=clock)
+    for batch in written:
+        assert await memory.write(batch) == await durable.write(batch) == []
+    held = {document["id"]: document for batch in written for document in batch}
+    for node in asked:
+        request = SearchRequest(node, sort=sort, size=4, offset=1)
+        expected, found = await memory.search(request), await durable.search(request)
+        assert found.hits == expected.hits, node
+        assert found.total == expected.total == await durable.count(node), node
+        admits = compile_predicate(node, clock=clock)
+        assert sum(admits(document) for document in held.values()) == found.total, node
+        aggregations = {
+            "sources": {"terms": {"field": "source", "size": 2}, "aggs": {"sum": {"max": {"field": "amount"}}}},
+            "further": {"terms": {"field": "extra.a"}},
+            "days": {"date_histogram": {"field": "time", "fixed_interval": "5d"}},
+        }
+        assert await durable.aggregate(node, aggregations) == await memory.aggregate(node, aggregations), node
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(
+any_case = given(
     st.lists(st.lists(documents, max_size=5), min_size=1, max_size=2),
     st.lists(nodes, min_size=1, max_size=12),
     sorts.map(tuple),
 )
+at_leisure = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=at_leisure)
+@any_case
 def test_the_predicate_memory_and_tantivy_agree(written: list[list[Document]], asked: list[Node], sort: Any) -> None:
-    asyncio.run(compare(written, asked, sort))
+    async def over_tantivy() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            index = TantivyIndex.open(Path(folder), writable=True, clock=clock)
+            await compare(index, written, asked, sort)
+            await index.close()
+
+    asyncio.run(over_tantivy())
+
+
+@pytest.mark.live
+def test_the_predicate_memory_and_elasticsearch_agree(elasticsearch: Cluster) -> None:
+    prefix = fresh_prefix()
+    index = ElasticIndex(elasticsearch, prefix, writable=True, clock=clock)
+    with asyncio.Runner() as runner:
+
+        @settings(max_examples=40, deadline=None, suppress_health_check=at_leisure)
+        @any_case
+        def agree(written: list[list[Document]], asked: list[Node], sort: Any) -> None:
+            runner.run(clear(elasticsearch, prefix))
+            runner.run(compare(index, written, asked, sort))
+
+        try:
+            agree()
+        finally:
+            runner.run(index.close())
+            runner.run(remove(elasticsearch, prefix))
