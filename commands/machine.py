@@ -1,4 +1,7 @@
-"""`groundswell run --servers DIR`: real Kafka, and PostgreSQL where it is installed, in one folder, restarted when they die."""
+"""`groundswell run --servers DIR`: real Kafka, PostgreSQL where it is installed, and Elasticsearch where that is the index, in one folder.
+
+They are restarted when they die.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,6 +12,7 @@ from alerts import migrate
 from commands import wiring
 from core import log
 from core.settings import Settings
+from servers.elasticsearch import ElasticsearchServer
 from servers.kafka import KafkaServer
 from servers.postgres import PostgresServer, find_binaries
 from servers.process import Server, ServerFailed
@@ -60,6 +64,10 @@ def on_servers(settings: Settings) -> Iterator[tuple[Settings, Sequence[Watched]
         postgres = PostgresServer(settings.data / "postgres")
         servers.append(postgres)
         reached = replace(reached, database=postgres.url)
+    if settings.index == "elasticsearch" and settings.elasticsearch == Settings().elasticsearch:  # no other was named
+        node = ElasticsearchServer(settings.data / "elasticsearch")
+        servers.append(node)
+        reached = replace(reached, elasticsearch=node.address)
     try:
         for server in servers:
             server.launch()

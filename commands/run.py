@@ -163,7 +163,8 @@ class _Run:
         passed = (
             "data",
             "broker",
-            "database",
+            "index",
+            "elasticsearch",
             "broker_version",
             "database",
             "database_password",

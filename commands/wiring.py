@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -55,6 +55,8 @@ class Running(msgspec.Struct, frozen=True):
     epoch: str
     declare_topics: bool = False
     database: str = ""
+    index: Literal["embedded", "elasticsearch"] = "embedded"
+    elasticsearch: str = ""
 
 
 def settings_from(file: Path | None, **options: Any) -> Settings:
@@ -62,7 +64,13 @@ def settings_from(file: Path | None, **options: Any) -> Settings:
     settings_file = file or (Path(os.environ["GROUNDSWELL_SETTINGS"]) if "GROUNDSWELL_SETTINGS" in os.environ else None)
     settings = load_settings(settings_file, environ=os.environ, options=options)
     running = _running(settings)
-    return settings if running is None or settings.database else replace(settings, database=running.database)
+    if running is None:
+        return settings
+    if not settings.database:
+        settings = replace(settings, database=running.database)
+    if running.index == "elasticsearch" and settings.elasticsearch == Settings().elasticsearch:
+        settings = replace(settings, index=running.index, elasticsearch=running.elasticsearch)
+    return settings
 
 
 def attached(file: Path | None, **options: Any) -> Settings:
@@ -95,8 +103,12 @@ def _running(settings: Settings) -> Running | None:
 
 def announce(settings: Settings) -> None:
     """Leave word in the data folder of the broker and the state that run on it."""
-    running = Running(settings.broker, settings.broker_version, settings.epoch, settings.declare_topics, settings.database)
-    (settings.data / RUNNING).write_bytes(msgspec.json.encode(running))
+    names = ("broker", "broker_version", "epoch", "declare_topics", "database", "index", "elasticsearch")
+    running = Running(**{name: getattr(settings, name) for name in names})
+    file = settings.data / RUNNING
+    file.touch(mode=0o600)  # the database's address may hold a password
+    file.chmod(0o600)
+    file.write_bytes(msgspec.json.encode(running))
 
 
 def dead_file(settings: Settings) -> Path:

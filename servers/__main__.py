@@ -1,4 +1,4 @@
-"""`python -m servers [FOLDER]`: Kafka and Elasticsearch until Ctrl-C, in FOLDER, or in one that is removed at the end."""
+"""`python -m servers [FOLDER]`: Kafka, Elasticsearch and PostgreSQL until Ctrl-C, in FOLDER, or in one that is removed at the end."""
 
 import signal
 import sys

@@ -77,6 +77,7 @@ def main(broker: str, folder: str, name: str, fault: str = "") -> None:
     """Run until told to stop."""
     log.configure(level="INFO")
     settings = Settings(broker=broker, data=Path(folder) / name)
+    settings.data.mkdir(exist_ok=True)
     app = build(settings, Path(folder), name, fault)
     faust.Worker(
         app, override_logging=False, loglevel=None, redirect_stdouts=False, quiet=True, daemon=True

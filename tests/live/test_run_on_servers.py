@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from commands import wiring
-from core.errors import GroundswellError
+from core.errors import ConfigError
 from core.settings import Settings
 from search.kql import parse
 from servers.maven import jars
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder that a server may use under another account too."""
     try:
         jars("kafka")
-    except GroundswellError as error:
+    except ConfigError as error:
         missing(error)
     made = Path("/var/tmp") / f"groundswell-{tmp_path.name}-{os.getpid()}"
     made.mkdir()
