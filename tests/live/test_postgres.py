@@ -47,6 +47,9 @@ class Inbox:
         if len(self.came) == ALERTS // 4:
             self.reached.set()
 
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
 
 @pytest.mark.parametrize("crash", [True, False], ids=["killed", "restarted"])
 def test_a_restart_in_the_middle_of_deliveries_loses_nothing(crash: bool) -> None:
