@@ -48,7 +48,7 @@ class Inbox:
             self.reached.set()
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Nothing is held."""
 
 
 @pytest.mark.parametrize("crash", [True, False], ids=["killed", "restarted"])
