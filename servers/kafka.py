@@ -66,7 +66,7 @@ class KafkaServer(Server):
         """The id of the cluster whose log is in the folder; a fresh folder is formatted with a new one."""
         meta = folder / "log" / "meta.properties"
         if not meta.exists():
-            made = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+            made = _fresh_id()
             command = [*self._java, "kafka.tools.StorageTool", "format", "--config", self._properties, "--cluster-id", made]
             try:
                 done = subprocess.run(  # noqa: S603 — Kafka's own tool
@@ -94,3 +94,15 @@ class KafkaServer(Server):
         finally:
             admin.close()
         return True
+
+
+def _fresh_id() -> str:
+    """A cluster id as Kafka makes them: 22 characters, none of them an option's dash at the beginning.
+
+    >>> len(_fresh_id())
+    22
+    """
+    made = "-"
+    while made.startswith("-"):
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    return made

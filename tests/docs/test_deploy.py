@@ -143,7 +143,7 @@ def exported() -> set[str]:
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
             for family in metric.describe():
-                ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}[family.type]
+                ends = {"gauge": ("",), "counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}[family.type]
                 found |= {family.name + end for end in ends}
     return found
 
