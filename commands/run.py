@@ -39,7 +39,7 @@ from streams.kafka_client import Offsets
 from streams.totals import totals
 
 _FETCH_WAIT_MS = 10  # the embedded broker answers a fetch that finds nothing only when its wait is over
-_DRAIN_S = 60.0
+_DRAIN_S = 600.0  # a second Ctrl-C ends the wait; a slow machine scores what may be in flight in minutes
 _DELIVERY_GRACE_S = 30.0
 _LOSS_GRACE_S = 15.0
 _log = log.get(__name__)
