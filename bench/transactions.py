@@ -26,6 +26,7 @@ from core.topics import LABELS_RAW, TRANSACTIONS_BY_CUSTOMER, TRANSACTIONS_BY_ID
 from models.registry import ARTIFACTS, MANIFEST
 from streams.kafka_client import EventProducer, Offsets
 from streams.messages import Outgoing
+from streams.totals import totals
 
 _CORES = 2
 _LIMIT_S = 900.0
@@ -140,6 +141,7 @@ def groundswell(name: str, inputs: list[Input], run: Run, models: Path) -> Rate:
         offsets.create()
         fill(settings, inputs, TRANSACTIONS_RAW.name, LABELS_RAW.name)
         shared = {"GROUNDSWELL_MODELS": str(models), "GROUNDSWELL_DATABASE": f"sqlite:///{data}/state.db"}
+        ledger = wiring.open_ledger(load_settings(environ=shared))
         if run.workers > 1:
             shared["GROUNDSWELL_THREADS"] = "1"
         command = [sys.executable, "-m", "groundswell", "worker", "--broker", address, "--data"]
@@ -147,7 +149,11 @@ def groundswell(name: str, inputs: list[Input], run: Run, models: Path) -> Rate:
         def started() -> list[subprocess.Popen[bytes]]:
             return [_start([*command, f"{data}/{number}"], shared) for number in range(run.workers)]
 
-        return measure(name, started, lambda: _sent(offsets, TRANSACTIONS_SCORED, *_BETWEEN), run.payments)
+        def sent() -> tuple[int, int]:
+            """The scored topic holds marks beside the scores, so that these are counted in the ledger."""
+            return _sent(offsets, TRANSACTIONS_SCORED, *_BETWEEN)[0], totals(ledger.entries()).scored
+
+        return measure(name, started, sent, run.payments)
 
 
 def plain(inputs: list[Input], run: Run) -> Rate:

@@ -43,7 +43,7 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "apscheduler", "uvicorn"):
+    for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "apscheduler", "uvicorn", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for chatty in ("kafka", "faust.transport.producer", "mode.timers"):  # warn of every slow poll, full buffer and late tick
         logging.getLogger(chatty).setLevel(logging.ERROR)

@@ -14,7 +14,7 @@ from streams.messages import Outgoing
 MAX_REQUEST_BYTES = 4_000_000  # a dead letter is its record and headers
 _DEAD_MAX_BYTES = 2_000_000
 _FLUSH_S = 60.0
-_ANSWER_MS = 10_000
+_ANSWER_MS = 30_000
 
 
 def connection(settings: Settings) -> dict[str, Any]:
