@@ -111,12 +111,12 @@ def test_alerts_are_listed(sample_run: SampleRun) -> None:
 
 
 def test_search_agrees_with_offline_scores(sample_run: SampleRun, tmp_path: Path) -> None:
-    """The count of negative events of the index is that of the very texts scored by `groundswell score text`."""
-    records = [json.loads(line) for path in sorted(SAMPLES.glob("[ns]*.jsonl")) for line in path.read_bytes().splitlines()]
+    """The count of negative news in the index is that of the very texts scored by `groundswell score text`."""
+    records = [json.loads(line) for path in sorted(SAMPLES.glob("news*.jsonl")) for line in path.read_bytes().splitlines()]
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text(
         "".join(
-            json.dumps({"id": number, "text": record.get("text") or record["title"], "lang": record.get("lang")}) + "\n"
+            json.dumps({"id": number, "text": record["title"], "lang": record.get("lang")}) + "\n"
             for number, record in enumerate(records)
         ),
         "utf-8",
@@ -125,7 +125,7 @@ def test_search_agrees_with_offline_scores(sample_run: SampleRun, tmp_path: Path
     scored = [json.loads(line) for line in target.read_bytes().splitlines()]
     assert [line["id"] for line in scored] == list(range(len(records)))
     offline = sum(line["sentiment"] is not None and line["sentiment"]["label"] == "negative" for line in scored)
-    found = hits(sample_run.data, "sentiment.label:negative and topic.label:*")
+    found = hits(sample_run.data, "kind:news and sentiment.label:negative and topic.label:*")
     assert len(found) == offline > 100
     chinese = hits(sample_run.data, "lang:zh")
     assert len(chinese) >= lines("news-hotlist-zh.jsonl")
@@ -152,32 +152,39 @@ def shares_of(scores: list[float], most: int) -> list[float]:
     return [0.0, *(scores[place] for place in range(most, len(scores), most)), 1.1]
 
 
-def test_a_worker_killed_in_mid_replay_loses_and_doubles_nothing(
-    sample_run: SampleRun, tmp_path: Path, receiver: Receiver
-) -> None:
+def test_a_worker_killed_in_mid_replay_loses_and_doubles_nothing(tmp_path: Path, receiver: Receiver) -> None:
     """kill -9 of the worker, three times, against the same broker: every event is indexed once and every alert is delivered."""
-    run = start([*RUN, "--data", tmp_path, "--port", str(free_port())], receiver)
+    source, data = tmp_path / "in", tmp_path / "data"
+    texts, payments = third_of_the_samples(source)
+    run = start([*RUN, "--input", source, "--data", data, "--port", str(free_port())], receiver)
     kills = 0
     for share in (0.1, 0.4, 0.7):
-        _wait_until_scored(tmp_path, run, share * sample_run.summary["read"])
+        _wait_until_scored(data, run, share * (texts + payments))
         os.kill(_worker_of(run.pid), signal.SIGKILL)
         kills += 1
     output, errors = run.communicate(timeout=900)
     assert run.returncode == 0, errors[-3000:]
     assert errors.count("child_restarted") >= kills == 3
     summary = summary_of(output)
-    expected = sample_run.summary
-    assert summary["read"] == summary["indexed"] == expected["read"]
-    assert expected["read"] <= summary["scored"] <= expected["read"] + kills * 64  # at least once: texts of the batch at a kill
+    assert summary["read"] == summary["indexed"] == texts + payments
+    assert 0 <= summary["scored"] - summary["read"] <= kills * 64  # at least once: texts of the batch at a kill
     assert summary["dead"] == summary["pending"] == 0
-    assert {hit["id"] for hit in hits(tmp_path, "kind:(news or social)")} == {
-        hit["id"] for hit in hits(sample_run.data, "kind:(news or social)")
-    }
-    frauds = {hit["id"] for hit in hits(tmp_path, "fraud_score >= 0.9")}
+    assert len({hit["id"] for hit in hits(data, "kind:(news or social)")}) == texts
+    frauds = {hit["id"] for hit in hits(data, "fraud_score >= 0.9")}
     alerted = {each["group"]["id"] for each in receiver.transitions if each["rule"] == "fraud-payment"}
-    assert alerted == frauds
+    assert alerted == frauds != set()
     assert len(receiver.got) == summary["transitions"]  # one webhook-id each, however often it was sent
-    assert {each["rule"] for each in receiver.transitions} >= {"fraud-payment"}
+
+
+def third_of_the_samples(folder: Path) -> tuple[int, int]:
+    """How many texts and payments the files hold that were written to the folder: the first third of each of the samples'."""
+    folder.mkdir()
+    counts = {}
+    for path in SAMPLES.glob("*.jsonl"):
+        records = path.read_bytes().splitlines(keepends=True)
+        counts[path.stem] = len(records) // 3
+        (folder / path.name).write_bytes(b"".join(records[: counts[path.stem]]))
+    return sum(counts[name] for name in counts if name.startswith(("news", "social"))), counts["transactions"]
 
 
 def _wait_until_scored(data: Path, run: "subprocess.Popen[str]", count: float) -> None:
