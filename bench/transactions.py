@@ -141,7 +141,7 @@ def groundswell(name: str, inputs: list[Input], run: Run, models: Path) -> Rate:
         offsets.create()
         fill(settings, inputs, TRANSACTIONS_RAW.name, LABELS_RAW.name)
         shared = {"GROUNDSWELL_MODELS": str(models), "GROUNDSWELL_DATABASE": f"sqlite:///{data}/state.db"}
-        ledger = wiring.open_ledger(load_settings(environ=shared))
+        ledger = wiring.open_ledger(load_settings(environ={"GROUNDSWELL_BROKER": address, **shared}))
         if run.workers > 1:
             shared["GROUNDSWELL_THREADS"] = "1"
         command = [sys.executable, "-m", "groundswell", "worker", "--broker", address, "--data"]

@@ -13,8 +13,9 @@ import httpx
 import kafka
 import pytest
 
+from servers.process import free_port
 from streams.embedded import EMBEDDED_VERSION, EmbeddedBroker
-from tests.acceptance.product import ROOT, SECRET, Receiver, free_port, groundswell, start, summary_of
+from tests.acceptance.product import ROOT, SECRET, Receiver, groundswell, start, summary_of
 
 pytestmark = pytest.mark.acceptance
 KEPT_BYTES = 5 * 1024**2  # by the embedded broker, a partition

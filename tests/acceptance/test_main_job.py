@@ -17,7 +17,8 @@ from alerts.evaluate import SeriesState, evaluate
 from alerts.match import matches
 from commands import wiring
 from core.settings import load_settings
-from tests.acceptance.product import Receiver, free_port, groundswell, open_receiver, start, summary_of
+from servers.process import free_port
+from tests.acceptance.product import Receiver, groundswell, open_receiver, start, summary_of
 
 pytestmark = pytest.mark.acceptance
 SAMPLES = wiring.SAMPLES

@@ -17,8 +17,9 @@ from core.errors import ConfigError
 from core.settings import Settings
 from search.kql import parse
 from servers.maven import jars
+from servers.process import free_port
 from streams.totals import totals
-from tests.acceptance.product import free_port, start, summary_of
+from tests.acceptance.product import start, summary_of
 from tests.live.kafka_server import missing
 
 pytestmark = pytest.mark.live
