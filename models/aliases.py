@@ -1,7 +1,7 @@
 """Aliases say which model serves what: `artifacts/aliases.json` maps each alias's slots to `name/version`.
 
-A slot is `fraud`, `sentiment.<language>` or `topic.<language>`. Fraud is served by the alias `champion`, texts by the one that the
-setting `text_models` names. Beside the aliases the file keeps, under `previous`, what each promotion replaced, the newest first;
+A slot is `fraud`, `sentiment.<language>` or `topic.<language>`. Payments are served by the alias that the setting `fraud_model` names,
+texts by that of `text_models`. Beside the aliases the file keeps, under `previous`, what each promotion replaced, the newest first;
 null stands for a slot that was empty.
 """
 

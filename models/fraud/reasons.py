@@ -8,6 +8,7 @@ risky, the plain facts that carry the most weight are named.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import exp
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -129,12 +130,14 @@ def _seen(row: FeatureRow, usual: float, histories: Histories, place: int, behin
     """What a reason speaks of: the flagged entries of one side of the payment at `place`."""
     side, flags = behind
     window, ring = (histories.customer, row.customer) if side == "customer" else (histories.terminal, row.terminal)
-    steps = np.flatnonzero(flags[place])
+    steps = np.flatnonzero(flags[place]).tolist()
     few = steps[:_NAMED_MAX]
-    ids = ring.names(len(ring) - 1 - step for step in few.tolist())
-    times = np.exp(window.ratio[place, few]).tolist()
-    newest = list(map(PastPayment, ids, window.time_s[place, few].tolist(), window.amount[place, few].tolist(), times))
-    return Seen(row, usual, int(window.valid[place].sum()), len(steps), newest)
+    ids = ring.names(len(ring) - 1 - step for step in few)
+    newest = [
+        PastPayment(name, window.time_s.item(place, step), window.amount.item(place, step), exp(window.ratio.item(place, step)))
+        for name, step in zip(ids, few, strict=True)
+    ]
+    return Seen(row, usual, int(np.count_nonzero(window.valid[place])), len(steps), newest)
 
 
 def _days(seconds: float) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from core.clock import epoch_s
@@ -15,8 +16,7 @@ from models.fraud.arrays import Flags, Floats, Ints, Marks, States
 from models.fraud.history import CUSTOMER, KEEP, LABEL_BITS, RECORD, TERMINAL, UNKNOWN, Keep, Ring, counterpart
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureRow:
+class FeatureRow(msgspec.Struct, frozen=True, gc=False):
     """A payment and the parts of both rings that it looks back on; labels count only if known at the payment's time."""
 
     transaction: Transaction

@@ -104,7 +104,7 @@ class Files:
         if place not in self._databases:
             options = rocksdict.Options(raw_mode=True)
             options.create_if_missing(True)
-            database = self._databases[place] = rocksdict.Rdict(str(self._folder / f"{name}-{partition}"), options=options)
+            database = self._databases[place] = rocksdict.Rdict(str(self._folder / f"{name}-{partition}.db"), options=options)
             begin = int(database.get(self.offset_key) or -1) + 1
             for key, value in self._broker.log(f"{name}-changelog", partition)[begin:]:
                 if value is None:

@@ -1,5 +1,6 @@
 """From a recipe to a served model: the graphs agree with the networks, the folder is a cascade, wrong graphs are refused."""
 
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the `train` extra is not installed")
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from core.errors import ConfigError, ModelError
@@ -21,7 +24,7 @@ from models.training.fraud import trees
 from models.training.fraud.delays import by_delay, delay_table, served
 from models.training.fraud.evaluate import Asked, evaluate
 from models.training.fraud.export import FirstStage, Release, export
-from models.training.fraud.generator import World, generate
+from models.training.fraud.generator import Payments, World, generate
 from models.training.fraud.judged import ENCODER, SERVED, TREES, judge
 from models.training.fraud.ledger import exact, histories
 from models.training.fraud.network import Encoder, Shape
@@ -88,6 +91,48 @@ def test_the_encoders_graph_holds_the_trees(run: Path, artifact: Artifact, recip
     slope, offset = np.polyfit(alone, served, 1)
     assert slope > 0
     np.testing.assert_allclose(served, slope * alone + offset, atol=1e-3)
+
+
+def test_trees_of_ones_own_history_are_added_to_a_finished_run(
+    run: Path, recipe: Recipe, test_part: Part, tmp_path: Path
+) -> None:
+    """What is served is the share of their logit and, for the rest, the logit of the run as it was."""
+    own = generate(World(customers=150, terminals=250, days=50, seed=4, terminal_compromise_rate=1e-3, start=date(2018, 4, 1)))
+    _write_handbook(own, tmp_path)
+    (tmp_path / "more.yaml").write_text(
+        f"{RECIPE}further: {{share: 0.4, data: {{kind: handbook, end: 2018-05-15, held_days: 0}}}}\n"
+    )
+    both = Path(shutil.copytree(run, tmp_path / "both"))
+    learn(str(tmp_path / "more.yaml"), tmp_path, both, resume=True)
+    model = load(release(both, "fraud-small/8", None, root=tmp_path / "models"))
+    assert [each.licence for each in model.manifest.data] == ["Apache-2.0", "none stated"]
+    assert model.manifest.licence == "research-use"
+    assert "A share of 0.4 " in model.path("CARD.md").read_text()
+    encoder = Encoder(recipe.shape)
+    encoder.load_state_dict(torch.load(run / "encoder.pt", weights_only=True))
+    rows = test_part.rows[:300]
+    alone = logits(encoder.eval(), test_part.book, rows, first=trees.Members(run))
+    further = trees.Ensemble(both / "further.onnx").logits(trees.sums_of(test_part.book, rows))
+    expected = 0.6 * alone + 0.4 * further
+    (served,) = open_session(model.path(GRAPH), device="cpu").run(
+        inputs(histories(test_part.book, rows, exact(len(rows)))).feeds()
+    )
+    np.testing.assert_allclose(served, np.polyval(np.polyfit(expected, served, 1), expected), atol=1e-3)
+    with pytest.raises(ConfigError, match="another recipe"):
+        learn(str(run.parent / "small.yaml"), None, both, resume=True)
+
+
+def _write_handbook(payments: Payments, folder: Path) -> None:
+    """The payments as the Handbook's file has them."""
+    columns = {
+        "TX_DATETIME": (payments.time_s * 1_000).astype("datetime64[ms]"),
+        "TRANSACTION_ID": np.arange(len(payments.time_s)),
+        "CUSTOMER_ID": payments.customer,
+        "TERMINAL_ID": payments.terminal,
+        "TX_AMOUNT": payments.amount,
+        "TX_FRAUD": payments.fraud.astype(np.int64),
+    }
+    pq.write_table(pa.table(columns), folder / "transactions.parquet")
 
 
 def test_the_manifest_tells_the_measures_the_cascades_cost_and_the_licence(artifact: Artifact) -> None:

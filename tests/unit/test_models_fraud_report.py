@@ -193,7 +193,7 @@ def test_bins_halve_what_is_left() -> None:
 def test_the_card_tells_the_split_the_intervals_and_what_was_not_tested(judged: Judged) -> None:
     recipe = read_recipe("generator")
     found = pages.overview(judged, samples=20)
-    told = card("fraud/1", recipe, SOURCE, "Apache-2.0", measured_section(judged, found, {"fraud_rate": 0.01, "roc_auc": 0.9}))
+    told = card("fraud/1", recipe, (SOURCE,), "Apache-2.0", measured_section(judged, found, {"fraud_rate": 0.01, "roc_auc": 0.9}))
     for section in ("Licence", "Data", "Training", "Figures", "Limits"):
         assert f"\n## {section}\n" in told
     assert "seed 2); measured on a world of 3,000 customers, 6,000 terminals and 60 days (seed 3)" in told
@@ -206,7 +206,7 @@ def test_the_card_tells_the_split_the_intervals_and_what_was_not_tested(judged: 
 
 def test_the_card_of_a_model_that_was_not_measured_says_so() -> None:
     recipe = Recipe(data=Handbook(end=date(2018, 6, 27), held_days=0), plan=Plan(steps=3))
-    told = card("fraud/1", recipe, SOURCE, "research-use", measured_section(None, {}, {}))
+    told = card("fraud/1", recipe, (SOURCE,), "research-use", measured_section(None, {}, {}))
     assert "neither calibrated nor measured" in told
     assert "state no licence" in told
     assert "slow bust-out" not in told

@@ -288,10 +288,12 @@ def test_only_what_passes_is_explained_by_what_ifs(rows: list[FeatureRow], casca
     assert all(1 <= len(score.reasons) <= 2 for score in found)
 
 
-def test_the_champion_is_a_fraud_model_under_the_projects_licence() -> None:
-    manifest = resolve("champion", "fraud").manifest
-    assert assigned("champion")["fraud"] == manifest.reference
-    assert (manifest.task, manifest.licence) == ("fraud", "Apache-2.0")
+@pytest.mark.parametrize(("alias", "licences"), [("champion", {"Apache-2.0", "research-use"}), ("permissive", {"Apache-2.0"})])
+def test_what_serves_is_a_fraud_model_under_the_aliass_licence(alias: str, licences: set[str]) -> None:
+    manifest = resolve(alias, "fraud").manifest
+    assert assigned(alias)["fraud"] == manifest.reference
+    assert manifest.task == "fraud"
+    assert manifest.licence in licences
     assert (Path(ARTIFACTS) / manifest.name / manifest.version / "CARD.md").is_file()
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("torch", reason="the `train` extra is not installed")
@@ -101,6 +102,17 @@ def test_the_trees_graphs_give_what_the_trees_give(book: Ledger, grown: trees.Tr
     each = np.stack([member.decision_function(sums) for member in grown.members])
     unseen = each[customer % trees.MEMBERS, np.arange(len(sums))]
     np.testing.assert_allclose(members.unseen_logits(sums, customer).astype(np.float64), unseen, atol=1e-4)
+
+
+def test_a_blended_graph_gives_the_share_of_each(book: Ledger, grown: trees.Trees, tmp_path: Path) -> None:
+    some = np.arange(len(book) // 2)
+    others = trees.fit(book, some, trees.sums_of(book, some), np.ones(len(some)))
+    for name, ensemble in (("first", grown), ("other", others)):
+        onnx.save(trees.graph_of(ensemble.members), tmp_path / f"{name}.onnx")
+    onnx.save(trees.blended(tmp_path / "first.onnx", tmp_path / "other.onnx", 0.3), tmp_path / "both.onnx")
+    sums = trees.sums_of(book, np.arange(3000))
+    expected = 0.7 * grown.logits(sums) + 0.3 * others.logits(sums)
+    np.testing.assert_allclose(trees.Ensemble(tmp_path / "both.onnx").logits(sums), expected, atol=1e-4)
 
 
 def test_no_member_judges_a_customer_that_it_learned_from(book: Ledger, members: trees.Members) -> None:

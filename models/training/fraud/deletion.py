@@ -9,10 +9,11 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from models.aliases import CHAMPION, resolve
@@ -112,7 +113,8 @@ def without(row: FeatureRow, question: Question, named: Flags) -> FeatureRow:
     kept = Ring()
     for place, entry in enumerate(ring.entries):
         kept = kept if place in gone else kept.insert(entry, CUSTOMER)
-    return replace(row, customer=kept) if question.side == "customer" else replace(row, terminal=kept)
+    side = "customer" if question.side == "customer" else "terminal"
+    return msgspec.structs.replace(row, **{side: kept})
 
 
 def share(deletion: Deletion, *, samples: int = 1_000, seed: int = 0) -> Measured:

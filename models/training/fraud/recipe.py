@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -33,16 +34,32 @@ class Handbook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     held_days: int = 7
 
 
+class Further(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Payments of another source, from which further boosted trees learn, with labels after 7 days: the history at hand, beside
+    generated payments.
+
+    The logit that is served is theirs by `share`, and for the rest that of the network on the trees that it learned on.
+    """
+
+    data: Handbook
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is learned from, how, and by which network.
 
-    With `first_stage`, boosted trees on the sums learn first, and the network learns what to add to their logit.
+    With `first_stage`, boosted trees on the sums learn first, and the network learns what to add to their logit; `further` needs that.
     """
 
     data: Generated | Handbook
     plan: Plan
     shape: Shape = Shape()
     first_stage: bool = True
+    further: Further | None = None
+
+    def __post_init__(self) -> None:
+        if self.further is not None and not self.first_stage:
+            raise ValueError("further trees need first_stage: true")
 
 
 def read_recipe(name: str) -> Recipe:

@@ -16,7 +16,7 @@ from models.fraud.arrays import Floats, Ints, Singles
 from models.fraud.features import Inputs, inputs
 from models.training.fraud.ledger import Ledger, Reporting, exact, histories, varied
 from models.training.fraud.network import AMOUNT_FIELD, Encoder, Guess, Shape
-from models.training.fraud.trees import Members
+from models.training.fraud.trees import Ensemble, Members
 
 log = structlog.get_logger()
 _BATCH = 256  # rows: at 1,024 the kernel spends five times as long on mapping memory
@@ -194,7 +194,7 @@ def _groups(parameters: Sequence[nn.Parameter], decay: float) -> list[dict[str, 
 
 
 def logits(
-    model: Encoder, book: Ledger, rows: Ints, *, reporting: Reporting | None = None, first: Members | None = None
+    model: Encoder, book: Ledger, rows: Ints, *, reporting: Reporting | None = None, first: Ensemble | None = None
 ) -> Floats:
     """Logits of `rows`, which the network has not learned from, with every label after 7 days unless `reporting` says otherwise."""
     whole = exact(len(rows)) if reporting is None else reporting

@@ -46,17 +46,25 @@ class Trees:
         return folder / FIRST_GRAPH
 
 
-class Members:
-    """The graphs that `Trees.write` left in a folder, to be run."""
+class Ensemble:
+    """The graph of trees in a file, to be run."""
 
-    def __init__(self, folder: Path) -> None:
-        self._whole = open_session(folder / FIRST_GRAPH, device="cpu")
-        self._members = [open_session(folder / _member(place), device="cpu") for place in range(MEMBERS)]
+    def __init__(self, graph: Path) -> None:
+        self.graph = graph
+        self._whole = open_session(graph, device="cpu")
 
     def logits(self, sums: Singles) -> Singles:
         """(N,) for new payments."""
         found: Singles = self._whole.run({"base": sums}, ["logit"])[0]
         return found
+
+
+class Members(Ensemble):
+    """The graphs that `Trees.write` left in a folder, to be run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / FIRST_GRAPH)
+        self._members = [open_session(folder / _member(place), device="cpu") for place in range(MEMBERS)]
 
     def unseen_logits(self, sums: Singles, customer: Ints) -> Singles:
         """(N,) for payments that may be of the training rows, each by the member that has not seen its customer."""
@@ -125,6 +133,28 @@ def graph_of(members: Sequence[HistGradientBoostingClassifier]) -> Any:
     outputs = [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows"])]
     imports = [helper.make_opsetid("", 17), helper.make_opsetid(TREES_DOMAIN, 3)]
     return helper.make_model(helper.make_graph(nodes, "trees", inputs, outputs), opset_imports=imports, ir_version=8)
+
+
+def blended(graph: Path, other: Path, share: float) -> Any:
+    """The graph whose logit is `share` of the other's and the rest of the first's, as an ONNX model."""
+    model, more = onnx.load(graph), onnx.load(other)
+    columns = {each.name: each for each in _trees_node(model).attribute}
+    added = {each.name: each for each in _trees_node(more).attribute}
+    numbers = max(columns["nodes_treeids"].ints) + 1
+    for name in ("base_values", "target_weights"):
+        kept, coming = columns[name].floats, added[name].floats
+        scaled = [(1 - share) * each for each in kept], [share * each for each in coming]
+        columns[name].floats[:] = [sum(map(sum, scaled))] if name == "base_values" else [*scaled[0], *scaled[1]]
+    for name in ("nodes_treeids", "target_treeids"):
+        columns[name].ints.extend(numbers + each for each in added[name].ints)
+    for name in {*_NODE_COLUMNS, *_LEAF_COLUMNS} - {"nodes_treeids", "target_treeids", "target_weights"}:
+        for kind in ("ints", "floats", "strings"):
+            getattr(columns[name], kind).extend(getattr(added[name], kind))
+    return model
+
+
+def _trees_node(model: Any) -> Any:
+    return next(node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor")
 
 
 def _attributes(members: Sequence[HistGradientBoostingClassifier]) -> dict[str, Any]:
