@@ -24,7 +24,7 @@ from web import responses
 from web.deps import Counters, Deps, Submit
 from web.guard import LOCAL_HOSTS, Guard, SecurityHeaders
 from web.live import INTERVAL_S, Feed
-from web.routes import alerts, fields, health, ingest, search, stream, trend
+from web.routes import alerts, dead, fields, health, ingest, search, stream, trend
 
 __all__ = ["LOCAL_HOSTS", "Counters", "Deps", "Submit", "build_app"]
 
@@ -53,6 +53,7 @@ def build_app(
             *trend.ROUTES,
             *fields.ROUTES,
             *alerts.ROUTES,
+            *dead.ROUTES,
             *stream.ROUTES,
             *ingest.ROUTES,
             *health.ROUTES,

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from core.codec import MAX_RECORD_BYTES
 from web.responses import BadRequest
 
-__all__ = ["MAX_BODY_BYTES", "MAX_RECORDS", "MAX_RECORD_BYTES", "RawRecord", "read_body", "split_body"]
+__all__ = ["JSON", "MAX_BODY_BYTES", "MAX_RECORDS", "MAX_RECORD_BYTES", "RawRecord", "media_type", "read_body", "split_body"]
 
 MAX_BODY_BYTES = 5_000_000
 MAX_RECORDS = 20_000  # at 250 bytes each, a small transaction, the body limit is reached first
 
-_JSON = "application/json"
+JSON = "application/json"
 _LINES = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json-lines"}
 )
@@ -47,6 +47,15 @@ async def read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
+def media_type(content_type: str) -> str:
+    """The media type of a Content-Type header, without its parameters.
+
+    >>> media_type("Application/JSON; charset=utf-8")
+    'application/json'
+    """
+    return content_type.partition(";")[0].strip().lower()
+
+
 def split_body(content_type: str, body: bytes) -> list[RawRecord]:
     r"""The records of `body` as they came, byte for byte; a line of JSONL is not checked here, so that bad lines can be kept.
 
@@ -55,13 +64,13 @@ def split_body(content_type: str, body: bytes) -> list[RawRecord]:
     >>> [record.line for record in split_body("application/x-ndjson", b'{"a": 1}\r\n\n{"a":')]
     [1, 3]
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = media_type(content_type)
     body = body.removeprefix(b"\xef\xbb\xbf")
-    if kind != _JSON and kind not in _LINES:
+    if kind != JSON and kind not in _LINES:
         raise BadRequest(f"the content type {kind or '(none)'} is not taken here; {_EXPECTED}", field="Content-Type")
     if not body.strip():
         raise BadRequest(f"the body is empty; {_EXPECTED}")
-    records = _json_records(body.strip()) if kind == _JSON else list(_json_lines(body))
+    records = _json_records(body.strip()) if kind == JSON else list(_json_lines(body))
     if len(records) > MAX_RECORDS:
         raise BadRequest(
             f"{len(records):,} records are over the limit of {MAX_RECORDS:,} a request; send them in parts", status=413

@@ -209,3 +209,19 @@ def test_suggested_texts_parse_as_they_stand() -> None:
     for value, text in zip(values, texts, strict=True):
         admits = compile_predicate(parse(f"source:{text}"), clock=lambda: datetime(2022, 11, 9, tzinfo=UTC))
         assert admits({"id": "n", "source": value}), text
+
+
+@needs_node
+def test_a_dead_letter_is_told_in_words_and_edited_with_its_fields_on_lines_of_their_own() -> None:
+    script = """
+    import { chosenText } from "./dead.js";
+    import { readable, replayedText } from "./dead_letter.js";
+    console.log(JSON.stringify([
+      chosenText({ topic: "news.raw", stage: "score_texts", reason: " missing " }), chosenText({ topic: "", stage: "", reason: " " }),
+      readable('{"a":1}'), readable("{broken"), replayedText(null), replayedText({ time: "2026-11-22T00:00:00Z", mended: true }),
+    ]));
+    """
+    assert run(script) == [
+        "of news.raw that failed in score_texts whose reason says “missing”", "",
+        '{\n  "a": 1\n}', "{broken", "open", "mended and replayed 2026-11-22 00:00:00 UTC",
+    ]  # fmt: skip

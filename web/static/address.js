@@ -4,6 +4,7 @@ import { useCallback, useEffect, useState } from "./vendor/htm/standalone.module
 
 const DEFAULTS = {
   q: "", from: "", to: "", last: "", sort: "time:desc", offset: "0", metric: "negative_share", topics: "", alert: "", event: "", live: "1",
+  dead: "", letter: "",
 };
 
 export function readAddress(search) {

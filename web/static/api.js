@@ -20,10 +20,10 @@ function address(path, params) {
   return text ? `${path}?${text}` : path;
 }
 
-export async function getJson(path, params = {}, signal = undefined) {
+async function answerOf(path, options) {
   let response;
   try {
-    response = await fetch(address(path, params), { signal, headers: { Accept: "application/json" } });
+    response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, { error: "the server does not answer; is it running?" });
@@ -32,6 +32,12 @@ export async function getJson(path, params = {}, signal = undefined) {
   if (!response.ok) throw new ApiError(response.status, body);
   return body;
 }
+
+export const getJson = (path, params = {}, signal = undefined) =>
+  answerOf(address(path, params), { signal, headers: { Accept: "application/json" } });
+
+export const postJson = (path, body) =>
+  answerOf(path, { method: "POST", headers: { Accept: "application/json", "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 // The answer of `path` for `params`; keeps the last good answer while a new one is on its way or fails.
 export function useAnswer(path, params, refresh = 0) {

@@ -5,6 +5,7 @@ import { useAnswer } from "./api.js";
 import { useAddress } from "./address.js";
 import { AlertList } from "./alerts.js";
 import { AlertPanel } from "./alert_panel.js";
+import { DeadLetters } from "./dead.js";
 import { Header } from "./header.js";
 import { narrowed } from "./kql.js";
 import { useLive, useTicker } from "./live.js";
@@ -42,9 +43,11 @@ function App() {
     setAsked((old) => old + 1);
   };
 
-  return html`
-    <${Header} live=${live} />
-    <div class="visually-hidden" role="status">${live.announced}</div>
+  const dead = state.dead === "1";
+  const top = html`<${Header} live=${live} dead=${dead} showDead=${(shown) => go({ dead: shown ? "1" : "", letter: "" })} />
+    <div class="visually-hidden" role="status">${live.announced}</div>`;
+  if (dead) return html`${top}<${DeadLetters} state=${state} go=${go} tick=${live.ticks.at(-1)?.counters.dead_open ?? 0} />`;
+  return html`${top}
     <${SearchBar} state=${state} search=${search} go=${go} found=${found} data=${trend.answer?.data} />
     <main class="desk">
       <div class="desk-main">

@@ -23,7 +23,17 @@ function Figure({ label, value, title, bad }) {
   return html`<div class=${`figure ${bad ? "figure-bad" : ""}`} title=${title}><dt>${label}</dt><dd>${value}</dd></div>`;
 }
 
-export function Header({ live }) {
+function DeadTab({ open, shown, show }) {
+  const click = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    show(!shown);
+  };
+  return html`<a class=${`tab ${open > 0 ? "tab-bad" : ""}`} href=${shown ? "/" : "/?dead=1"} onClick=${click}
+    title=${shown ? "Back to the search" : "Records that could not go on and were not replayed"}>${shown ? "Back to the search" : html`Dead letters <b>${open === undefined ? "" : count(open)}</b>`}</a>`;
+}
+
+export function Header({ live, dead, showDead }) {
   const tick = live.ticks[live.ticks.length - 1];
   const counters = tick?.counters ?? {};
   const open = tick?.alerts?.active;
@@ -39,6 +49,7 @@ export function Header({ live }) {
         <dt>events/s</dt><dd>${"events_per_second" in counters ? (counters.events_per_second < 100 ? rate : small)(counters.events_per_second) : "–"} <${Sparkline} values=${speed} /></dd>
       </div>
     </dl>
+    <${DeadTab} open=${counters.dead_open} shown=${dead} show=${showDead} />
     <span class=${`status status-${status.toLowerCase()}`} role="status" title=${live.trouble ?? "The connection to the server"}>${status}</span>
   </header>
   ${live.trouble && html`<p class="notice notice-bad" role="alert">${live.trouble}</p>`}`;
