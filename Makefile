@@ -10,8 +10,11 @@ ARGS   ?=
 run: $(VENV)/.run           ## the whole product on the embedded tier, replaying the samples; ARGS is passed on
 	$(VENV)/bin/groundswell run $(ARGS)
 
+# Two processes, since half of the tests' time is waiting for servers; a file's tests stay together.
+PYTEST := $(PYTHON) -m pytest --numprocesses 2 --dist loadfile
+
 test: $(VENV)/.dev          ## all tests; those that need Java say so where it is missing
-	$(PYTHON) -m pytest --doctest-modules $(ARGS)
+	$(PYTEST) --doctest-modules $(ARGS)
 
 check: $(VENV)/.dev         ## format, lint, types, import contracts, spelling
 	$(PYTHON) -m ruff format --check $(SOURCES)
@@ -25,12 +28,12 @@ format: $(VENV)/.dev
 	$(PYTHON) -m ruff format $(SOURCES)
 
 test-training: $(VENV)/.train  ## the tests of training too: installs torch, 3 GB
-	$(PYTHON) -m pytest --doctest-modules models/training \
-	    $(foreach part,training report sffsd,tests/unit/test_models_fraud_$(part).py) \
+	$(PYTEST) --doctest-modules models/training \
+	    $(foreach part,training export report sffsd,tests/unit/test_models_fraud_$(part).py) \
 	    $(foreach part,training report adopt prune,tests/unit/test_models_text_$(part).py) $(ARGS)
 
 live: $(VENV)/.dev          ## only the tests on real servers: Java 17 and Maven
-	$(PYTHON) -m pytest -m live $(ARGS)
+	$(PYTEST) -m live $(ARGS)
 
 servers: $(VENV)/.run       ## Kafka, Elasticsearch and PostgreSQL until Ctrl-C, without Docker; ARGS=FOLDER keeps what they hold
 	@$(PYTHON) -m servers $(ARGS)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from core import log
-from core.errors import GroundswellError
+from core.errors import GroundswellError, Retryable
 
 Task = Literal["sentiment", "topic"]
 
@@ -26,7 +26,7 @@ alerts_app = typer.Typer(no_args_is_help=True, help="Alerts that were raised.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 dead_app = typer.Typer(no_args_is_help=True, help="Records that could not go on.")
 db_app = typer.Typer(no_args_is_help=True, help="The database of alerts, deliveries and the ledger.")
-index_app = typer.Typer(no_args_is_help=True, help="The index of scored events on servers.")
+index_app = typer.Typer(no_args_is_help=True, help="The index of scored events.")
 models_app = typer.Typer(no_args_is_help=True, help="Models: which are here, and which of them serve.")
 for name, sub in (
     ("ingest", ingest_app),
@@ -74,11 +74,11 @@ def run(
     """
     from commands.run import Options, print_summary
     from commands.run import run as run_embedded
-    from commands.wiring import settings_from
+    from commands.wiring import own_settings
 
     if data is not None and servers is not None:
         raise typer.BadParameter("name the folder with --servers or with --data, not with both", param_hint="--servers")
-    chosen = settings_from(settings, data=servers or data, rules=rules, web_port=port)
+    chosen = own_settings(settings, data=servers or data, rules=rules, web_port=port)
     options = Options(
         input=input, speed=parse_speed(speed), exit_when_idle=exit_when_idle, json=json, servers=servers is not None
     )
@@ -121,6 +121,20 @@ def web(
 
 
 @app.command()
+def scheduler(
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    settings: SettingsOption = None,
+    end_with_parent: ParentOption = False,
+) -> None:
+    """Poll the feeds of the settings, and delete alerts and indices that are older than is kept."""
+    from commands.scheduler import run_scheduler
+    from commands.wiring import attached
+
+    run_scheduler(attached(settings, data=data, broker=broker), end_with_parent=end_with_parent)
+
+
+@app.command()
 def setup(broker: BrokerOption = None, data: DataOption = None, settings: SettingsOption = None) -> None:
     """Make what workers need of the servers: schema, topics, index templates. Again after each upgrade."""
     from commands.database import set_up
@@ -154,6 +168,15 @@ def index_upgrade(data: DataOption = None, settings: SettingsOption = None) -> N
     from commands.wiring import settings_from
 
     upgrade_index(settings_from(settings, data=data))
+
+
+@index_app.command("rebuild")
+def index_rebuild(broker: BrokerOption = None, data: DataOption = None, settings: SettingsOption = None) -> None:
+    """Index the events of the scored topics again, where the index was lost; the embedded one takes no writer beside a worker."""
+    from commands.index import rebuild_index
+    from commands.wiring import attached
+
+    rebuild_index(attached(settings, data=data, broker=broker))
 
 
 def _ingest(
@@ -342,9 +365,40 @@ def topics_lag(
     print_lag(attached(settings, data=data, broker=broker), json=json)
 
 
+@app.command()
+def ledger(
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Read the topics too: count their messages, and look every scored event up in the index."),
+    ] = False,
+    wait: Annotated[float | None, typer.Option("--wait", min=0, help="Seconds to wait until nothing is in flight.")] = None,
+    broker: BrokerOption = None,
+    data: DataOption = None,
+    settings: SettingsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check that nothing was lost: what came to each stage, what became of it, its dead letters, and the index.
+
+    Ends with 1 where something does not hold, and says on standard error what to do.
+    """
+    from commands.ledger import Asked, check_ledger
+    from commands.wiring import attached
+
+    if not check_ledger(attached(settings, data=data, broker=broker), Asked(deep, wait, json)):
+        raise typer.Exit(1)
+
+
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only records that failed in this stage.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Only reasons with these words.")]
+OpenOption = Annotated[bool, typer.Option("--open", help="Only letters that were not replayed.")]
+
+
 @dead_app.command("list")
 def dead_list(
     topic: Annotated[str | None, typer.Option("--topic", help="Only records that came from this topic.")] = None,
+    stage: StageOption = None,
+    reason: ReasonOption = "",
+    is_open: OpenOption = False,
     limit: Annotated[int, typer.Option("--limit", min=1)] = 50,
     broker: BrokerOption = None,
     data: DataOption = None,
@@ -354,8 +408,10 @@ def dead_list(
     """The newest dead letters with their reasons."""
     from commands.dead import print_dead
     from commands.wiring import attached
+    from core.dead import DeadQuery
 
-    print_dead(attached(settings, data=data, broker=broker), topic=topic, limit=limit, json=json)
+    query = DeadQuery(topic=topic, stage=stage, words=reason, open=is_open)
+    print_dead(attached(settings, data=data, broker=broker), query, limit=limit, json=json)
 
 
 PlaceArgument = Annotated[str, typer.Argument(help="TOPIC.dead:PARTITION:OFFSET, as `dead list` prints it.")]
@@ -376,6 +432,9 @@ def dead_show(
 def dead_replay(
     places: Annotated[list[str] | None, typer.Argument(help="TOPIC.dead:PARTITION:OFFSET …")] = None,
     topic: Annotated[str | None, typer.Option("--topic", help="All dead letters that came from this topic.")] = None,
+    stage: StageOption = None,
+    reason: ReasonOption = "",
+    is_open: OpenOption = False,
     with_file: Annotated[Path | None, typer.Option("--with", help="Send this file's bytes instead of the letter's.")] = None,
     broker: BrokerOption = None,
     data: DataOption = None,
@@ -384,8 +443,10 @@ def dead_replay(
     """Send dead letters to the topic that they came from, again."""
     from commands.dead import replay_dead
     from commands.wiring import attached
+    from core.dead import DeadQuery
 
-    replay_dead(attached(settings, data=data, broker=broker), places or [], topic=topic, with_file=with_file)
+    query = DeadQuery(topic=topic, stage=stage, words=reason, open=is_open)
+    replay_dead(attached(settings, data=data, broker=broker), places or [], query, with_file=with_file)
 
 
 ModelsOption = Annotated[Path | None, typer.Option("--models", help="Folder of models; the bundled one, if none is named.")]
@@ -639,13 +700,13 @@ def parse_speed(text: str) -> float | None:
 
 
 def main() -> None:
-    """Run the command line; an error that a person can mend ends it with one line and status 2."""
+    """Run the command line; an error that a person can mend ends it with one line and status 2, one that passes with 75 (EX_TEMPFAIL)."""
     log.configure(level=os.environ.get("GROUNDSWELL_LOG_LEVEL", "INFO"))
     try:
         app()
     except GroundswellError as error:
         sys.stderr.write(f"groundswell: {error}\n")
-        sys.exit(2)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, Retryable) else 2)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -40,13 +40,13 @@ _MISSING = ("42P01", "42703")  # no such table, no such column
 def open_engine(url: str, *, password: str = "", durable: bool = True) -> Engine:
     """The engine of `url`, for example sqlite:///var/alerts.db; the folder of an SQLite file is made.
 
-    `password` stands in for one in the address. With `durable=False` a power cut (not the death of a process) may take the last
-    transactions, and a commit waits for no disk. It is for what can be counted again, such as the ledger.
+    `password` stands in for one in the address. With `durable=False` a power cut (not the death of a process) may take SQLite's
+    last transactions, and a commit waits for no disk. PostgreSQL would lose some where it dies itself, and so always waits.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "postgresql":
-            return _open_postgres(parsed.set(password=password) if password else parsed, durable=durable)
+            return _open_postgres(parsed.set(password=password) if password else parsed)
         if parsed.get_backend_name() != "sqlite":
             raise ConfigError(_ADDRESSES)
         in_memory = parsed.database in (None, "", ":memory:")
@@ -69,10 +69,9 @@ def open_engine(url: str, *, password: str = "", durable: bool = True) -> Engine
     return engine
 
 
-def _open_postgres(url: URL, *, durable: bool) -> Engine:
+def _open_postgres(url: URL) -> Engine:
     """An engine of PostgreSQL; what the address says of the connection stands before what we would."""
-    session = _SESSION if durable else _SESSION | {"synchronous_commit": "off"}
-    arguments = _CONNECT | {"options": " ".join(f"-c {name}={value}" for name, value in session.items())}
+    arguments = _CONNECT | {"options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items())}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,  # a connection that died with a restarted server is replaced before it is used

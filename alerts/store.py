@@ -18,6 +18,7 @@ from core.records import AlertState, Transition
 __all__ = ["Alert", "AlertStore", "Counts", "Delivery", "DeliveryStatus", "open_store"]
 
 _MAX_ERROR_CHARS = 500
+_FORGOTTEN_AT_ONCE = 500
 
 
 class AlertStore:
@@ -137,6 +138,21 @@ class AlertStore:
         with writing(self._engine) as connection:
             gone = connection.execute(disabled_receivers.delete().where(disabled_receivers.c.receiver == receiver))
         return gone.rowcount > 0
+
+    def forget(self, before: datetime) -> int:
+        """Delete the alerts that closed before that and have nothing left to deliver, with all that is told of them; how many."""
+        waiting = exists().where(deliveries.c.alert_id == alerts.c.alert_id, deliveries.c.status == "pending")
+        closed = and_(alerts.c.state == AlertState.INACTIVE.value, alerts.c.resolved < before, ~waiting)
+        old = select(alerts.c.alert_id).where(closed).limit(_FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
+        count = 0
+        while True:
+            with writing(self._engine) as connection:
+                found = connection.execute(old).scalars().all()
+                for table in (deliveries, transitions, alerts):
+                    connection.execute(table.delete().where(table.c.alert_id.in_(found)))
+            count += len(found)
+            if len(found) < _FORGOTTEN_AT_ONCE:
+                return count
 
     def counts(self) -> Counts:
         """How many alerts and deliveries stand in each state."""

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.search_embedded import AGGREGATIONS, QUERIES, made, timed
+from core.settings import Settings
 from search.documents import Document
 from search.elastic_client import Cluster
 from search.elastic_index import ElasticIndex
@@ -20,7 +21,7 @@ from search.kql import parse
 from search.tantivy_index import TantivyIndex
 from servers.elasticsearch import ElasticsearchServer
 
-_BATCH = 1_000  # as the worker's index_batch
+_BATCH = Settings().index_batch
 _SEARCHES = 40
 
 

@@ -4,11 +4,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from commands import wiring
+from commands.clockwork import run_jobs
 from core import log
 from core.clock import utc_now
 from core.codec import MAX_RECORD_BYTES
@@ -21,7 +23,7 @@ from streams.messages import Received
 from streams.sources.files import SourceRecord, read_file
 from streams.sources.formats import load_format
 from streams.sources.replay import Pace
-from streams.sources.rss import Feed, poll_into, schedule
+from streams.sources.rss import Feed, poll_into
 
 _MAX_DEAD_BYTES = 1_900_000  # what a dead-letter topic takes, less headers
 _log = log.get(__name__)
@@ -77,15 +79,16 @@ def _send_dead(producer: EventProducer, record: SourceRecord, reason: str, origi
 
 def ingest_feeds(settings: Settings, urls: list[str], *, every_s: float, once: bool) -> None:
     """Poll feeds and send what is new, every `every_s` seconds until stopped."""
-    feeds = [Feed(url) for url in urls]
     with EventProducer(settings) as producer, httpx.Client() as client:
-
-        def poll() -> None:
-            count = poll_into(feeds, client, utc_now, producer.send)
-            producer.flush()
-            _log.info("feeds_polled", feeds=len(feeds), items=count)
-
+        poll = partial(poll_feeds, [Feed(url) for url in urls], client, producer)
         if once:
             poll()
             return
-        schedule(poll, every_s=every_s).start()
+        run_jobs({poll: every_s})
+
+
+def poll_feeds(feeds: list[Feed], client: httpx.Client, producer: EventProducer) -> None:
+    """Send what is new in the feeds; it is confirmed on return."""
+    count = poll_into(feeds, client, utc_now, producer.send)
+    producer.flush()
+    _log.info("feeds_polled", feeds=len(feeds), items=count)

@@ -64,10 +64,10 @@ def on_servers(settings: Settings) -> Iterator[tuple[Settings, Sequence[Watched]
         postgres = PostgresServer(settings.data / "postgres")
         servers.append(postgres)
         reached = replace(reached, database=postgres.url)
-    if settings.index == "elasticsearch" and settings.elasticsearch == Settings().elasticsearch:  # no other was named
+    if _wants_elasticsearch(settings):
         node = ElasticsearchServer(settings.data / "elasticsearch")
         servers.append(node)
-        reached = replace(reached, elasticsearch=node.address)
+        reached = replace(reached, index="elasticsearch", elasticsearch=node.address)
     try:
         for server in servers:
             server.launch()
@@ -78,6 +78,12 @@ def on_servers(settings: Settings) -> Iterator[tuple[Settings, Sequence[Watched]
     finally:
         for server in reversed(servers):
             server.stop()
+
+
+def _wants_elasticsearch(settings: Settings) -> bool:
+    """Whether the index is an Elasticsearch of our own: no other is named, and it is asked for now, or was at an earlier start."""
+    earlier = (settings.data / "elasticsearch").exists()
+    return settings.elasticsearch == Settings().elasticsearch and (settings.index == "elasticsearch" or earlier)
 
 
 def _wants_postgres(settings: Settings) -> bool:

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from core.errors import ConfigError
 
+_ANY_WIDTH = 10_000
+
 
 def print_json(value: object) -> None:
     """One JSON value on one line."""
@@ -20,13 +22,16 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table whose cells are shown as they are, whatever markup they hold."""
+    """A table whose cells are shown as they are, whatever markup they hold; cells are folded to a terminal's width, and no other's."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe, which rich takes to be 80 columns wide
+        console.width = _ANY_WIDTH
+    console.print(table)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from commands.supervise import Child, ChildFailed
 from core import log
 from core.clock import rfc3339, utc_now
 from core.errors import GroundswellError, Retryable
-from core.settings import Settings
+from core.settings import Settings, as_environment
 from core.topics import ALL
 from search.kql import parse
 from streams.backlog import TOPICS, backlog
@@ -160,30 +160,9 @@ class _Run:
 
     def _child(self, name: str) -> Child:
         settings = self._settings
-        passed = (
-            "data",
-            "broker",
-            "index",
-            "elasticsearch",
-            "broker_version",
-            "database",
-            "database_password",
-            "partitions",
-            "declare_topics",
-            "fetch_wait_ms",
-            "epoch",
-            "rules",
-            "max_in_flight",
-            "models",
-            "text_models",
-            "text_mode",
-            "device",
-            "threads",
-        )
-        environment = {f"GROUNDSWELL_{field.upper()}": str(getattr(settings, field)) for field in passed}
         arguments = [name] if name == "worker" else [name, "--port", str(settings.web_port)]
         output = sys.stderr.fileno() if self._options.json else sys.stdout.fileno()
-        return Child(name, arguments, environment, settings.data / "logs" / f"{name}.log", output)
+        return Child(name, arguments, as_environment(settings), settings.data / "logs" / f"{name}.log", output)
 
     def _watch(self, progress: Progress) -> None:
         """Return when told to stop, or when all is done and `exit_when_idle` was asked for."""
@@ -272,12 +251,13 @@ class _Run:
         )
 
     def _indexed(self) -> int:
-        """How many distinct events the index itself holds that were scored since this run began."""
+        """How many distinct events the index itself holds; on the embedded broker those that were scored since this run began."""
+        query = "" if self._servers else f'ingested >= "{rfc3339(self._started)}"'
 
         async def counted() -> int:
             index = wiring.open_index(self._settings)
             try:
-                return await index.count(parse(f'ingested >= "{rfc3339(self._started)}"'))
+                return await index.count(parse(query))
             finally:
                 await index.close()
 

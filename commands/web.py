@@ -3,23 +3,28 @@
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 
 from alerts.store import AlertStore
 from commands import wiring
+from commands.dead import open_box
 from commands.supervise import end_when_input_ends
 from core.clock import utc_now
 from core.codec import DECODERS
+from core.dead import DeadPage, DeadQuery, Replay
 from core.errors import InvalidRecord, Retryable
-from core.metrics import COMMITTED, LAG, UNCOMMITTED
+from core.metrics import CAME, COMMITTED, IN_FLIGHT, LAG, LEDGER, UNCOMMITTED, UNCOUNTED
+from core.records import DeadLetter
 from core.settings import Settings
 from core.topics import RAW
 from streams.backlog import GROUP, TOPICS, backlog, lags, uncommitted
+from streams.conservation import PARCELS
+from streams.dead_box import DeadBox
 from streams.dead_letters import dead_letter_of
 from streams.kafka_client import EventProducer, Offsets
-from streams.ledger import Ledger
+from streams.ledger import Entry, Ledger, Tally
 from streams.messages import Received
 from streams.sources.files import SourceRecord
 from streams.totals import totals
@@ -29,6 +34,35 @@ from web.serve import hosts_for, serve
 
 _KINDS = {topic.name: kind for kind, topic in RAW.items()}
 _BACKLOG_FRESH_S = 0.5
+_REPLAYED_AT_ONCE = 200
+
+
+class DeadDesk:
+    """The dead letters for the page; the embedded broker takes replays only while it has room."""
+
+    def __init__(self, box: DeadBox, producer: EventProducer, is_full: Callable[[], bool]) -> None:
+        self.box = box
+        self._producer = producer
+        self._is_full = is_full
+
+    async def page(self, query: DeadQuery, *, limit: int, offset: int) -> DeadPage:
+        """Letters that are asked for, newest first."""
+        return await asyncio.to_thread(self.box.page, query, limit=limit, offset=offset)
+
+    async def read(self, place: str) -> tuple[DeadLetter, Replay | None]:
+        """The letter at a place, and its replay."""
+        return await asyncio.to_thread(self.box.read, place)
+
+    async def replay(self, places: Sequence[str], raw: bytes | None = None) -> int:
+        """Send letters again; how many."""
+        return await asyncio.to_thread(self._replay, places, raw)
+
+    def _replay(self, places: Sequence[str], raw: bytes | None) -> int:
+        for begin in range(0, len(places), _REPLAYED_AT_ONCE):
+            if self._is_full():
+                raise Retryable(f"{begin} of {len(places)} were sent; too much is in flight for the rest, which stay open")
+            self.box.replay(self._producer, places[begin : begin + _REPLAYED_AT_ONCE], raw)
+        return len(places)
 
 
 class Pipeline:
@@ -39,6 +73,7 @@ class Pipeline:
         self._ledger = ledger
         self._store = store
         self._producer = EventProducer(settings)
+        self.dead = DeadDesk(open_box(settings), EventProducer(settings), self._is_full)
         self._offsets = Offsets(settings)
         self._lock = threading.Lock()
         self._backlog = (0.0, 0)
@@ -69,6 +104,7 @@ class Pipeline:
             *(Reading(LAG, {"stage": stage, "topic": topic}, value) for (stage, topic), value in lags(ends, entries).items()),
             *(Reading(COMMITTED, {"topic": topic}, value) for topic, value in done.items()),
             *(Reading(UNCOMMITTED, {"topic": topic}, value) for topic, value in uncommitted(committed, entries).items()),
+            *(reading for entry in entries for reading in row_readings(entry, ends.get((entry.topic, entry.partition), 0))),
         ]
 
     def _counters(self) -> Mapping[str, float]:
@@ -78,12 +114,13 @@ class Pipeline:
             "delivered": float(counts.delivered),
             "pending": float(counts.pending),
             "backlog": float(self._waiting()),
+            "dead_open": float(self.dead.box.open()),
             "events_per_second": self._events_per_second(done.scored),
         }
 
     def _submit(self, topic: str, raw: bytes) -> None:
         kind = _KINDS[topic]
-        if not self._settings.declare_topics and self._waiting() > self._settings.max_in_flight:
+        if self._is_full():
             raise Retryable("too much is in flight for the embedded broker; send the record again in a second")
         try:
             DECODERS[kind](raw, utc_now())
@@ -92,6 +129,10 @@ class Pipeline:
             self._producer.send_confirmed(dead_letter_of(posted, str(error), stage="ingest", now_s=time.time()))
             raise
         self._producer.send_confirmed(SourceRecord(kind, raw, None, 0).message())
+
+    def _is_full(self) -> bool:
+        """Whether the embedded broker, which forgets what is not read in time, takes no more just now."""
+        return not self._settings.declare_topics and self._waiting() > self._settings.max_in_flight
 
     def _waiting(self) -> int:
         """The backlog, at most half a second old."""
@@ -112,6 +153,18 @@ class Pipeline:
         return rate
 
 
+def row_readings(entry: Entry, end: int) -> Iterator[Reading]:
+    """A ledger row as gauges; `end` is its partition's."""
+    place = {"stage": entry.stage, "topic": entry.topic, "partition": str(entry.partition)}
+    first = entry.first or 0
+    yield Reading(CAME, place, max(end, entry.offset + 1) - first)
+    yield Reading(IN_FLIGHT, place, max(0, end - entry.offset - 1))
+    for outcome in Tally._fields:
+        yield Reading(LEDGER, {**place, "outcome": outcome}, getattr(entry, outcome))
+    if entry.stage not in PARCELS and entry.first is not None:  # a row of an older version does not know where it began
+        yield Reading(UNCOUNTED, place, entry.offset + 1 - first - entry.read)
+
+
 def run_web(settings: Settings, *, end_with_parent: bool = False) -> None:
     """Serve until told to stop."""
     if end_with_parent:
@@ -124,6 +177,7 @@ def run_web(settings: Settings, *, end_with_parent: bool = False) -> None:
         counters=pipeline.counters,
         submit=pipeline.submit,
         gauges=pipeline.gauges,
+        dead=pipeline.dead,
         clock=utc_now,
         version=metadata.version("groundswell"),
     )

@@ -21,7 +21,7 @@ from core.errors import ConfigError, Retryable
 from core.settings import Settings, load_settings
 from models import aliases
 from models.fraud.score import FraudScorer
-from models.registry import ARTIFACTS
+from models.registry import ARTIFACTS, Manifest
 from models.text.entities import EntityLinker
 from models.text.routing import TextModels
 from models.text.watchlist import Watchlist, load_watchlist
@@ -35,7 +35,7 @@ from streams.backlog import TOPICS, in_flight
 from streams.gate import Gate
 from streams.kafka_client import EventProducer, Offsets
 from streams.ledger import Ledger
-from streams.texts import TextScoring
+from streams.texts import ScoresTexts, TextScoring
 
 RUNNING = "run.json"
 # The broker keeps 5 MB a partition. 2.5 MB of large texts grow by at most a tenth when scored; records that grow more are small, and
@@ -59,10 +59,15 @@ class Running(msgspec.Struct, frozen=True):
     elasticsearch: str = ""
 
 
-def settings_from(file: Path | None, **options: Any) -> Settings:
+def own_settings(file: Path | None, **options: Any) -> Settings:
     """The settings from a file, the environment and the command's options; relative sample paths are found beside the code."""
     settings_file = file or (Path(os.environ["GROUNDSWELL_SETTINGS"]) if "GROUNDSWELL_SETTINGS" in os.environ else None)
-    settings = load_settings(settings_file, environ=os.environ, options=options)
+    return load_settings(settings_file, environ=os.environ, options=options)
+
+
+def settings_from(file: Path | None, **options: Any) -> Settings:
+    """The same, and where they name no state, that of a `groundswell run` on the data folder."""
+    settings = own_settings(file, **options)
     running = _running(settings)
     if running is None:
         return settings
@@ -126,11 +131,11 @@ def models(settings: Settings) -> Path:
     return ARTIFACTS if settings.models == Path("") else settings.models
 
 
-def open_texts(settings: Settings) -> TextScoring:
-    """The text models that serve, and the linker over the watchlists."""
+def open_texts(settings: Settings, scorer: ScoresTexts | None = None) -> TextScoring:
+    """The text models that serve, or `scorer` in their place, and the linker over the watchlists."""
     paths = settings.watchlists or sorted(_WATCHLISTS.glob("*.json")) + sorted(_WATCHLISTS.glob("*.yaml"))
     linker = EntityLinker(reduce(Watchlist.merged, map(load_watchlist, paths)))
-    return TextScoring(open_text_models(settings), linker)
+    return TextScoring(scorer or open_text_models(settings), linker)
 
 
 def open_text_models(settings: Settings) -> TextModels:
@@ -139,29 +144,25 @@ def open_text_models(settings: Settings) -> TextModels:
         settings.text_models, models(settings), device=settings.device, mode=settings.text_mode, threads=threads(settings)
     )
     for scorer in opened.scorers:
-        manifest = scorer.manifest
-        _log.info(
-            "text_model_opened",
-            model=manifest.reference,
-            licence=manifest.licence,
-            languages=scorer.config.languages,
-            device=scorer.device,
-            mode=scorer.mode,
-        )
-        if manifest.licence == "research-use":
-            _log.warning(
-                "text_model_for_research_only",
-                model=manifest.reference,
-                remedy="set text_models=permissive to use only models that permit any use",
-            )
+        manifest, languages = scorer.manifest, scorer.config.languages
+        runs = {"languages": languages, "device": scorer.device, "mode": scorer.mode}
+        _log.info("text_model_opened", model=manifest.reference, licence=manifest.licence, **runs)
+        _warn_of_licence(manifest, "text_models")
     return opened
 
 
+def _warn_of_licence(manifest: Manifest, setting: str) -> None:
+    if manifest.licence == "research-use":
+        remedy = f"set {setting}=permissive to use only models that permit any use"
+        _log.warning("model_for_research_only", model=manifest.reference, remedy=remedy)
+
+
 def open_fraud(settings: Settings) -> FraudScorer:
-    """The fraud model that serves."""
-    return FraudScorer.open(
-        aliases.resolve(aliases.CHAMPION, "fraud", models(settings)), device=settings.device, threads=threads(settings)
-    )
+    """The fraud model that the setting `fraud_model` names; the log tells which it is."""
+    artifact = aliases.resolve(settings.fraud_model, "fraud", models(settings))
+    _log.info("fraud_model_opened", model=artifact.manifest.reference, licence=artifact.manifest.licence)
+    _warn_of_licence(artifact.manifest, "fraud_model")
+    return FraudScorer.open(artifact, device=settings.device, threads=threads(settings))
 
 
 def open_rules(settings: Settings) -> RuleSet:

@@ -17,12 +17,16 @@ from core.clock import utc_now
 from core.settings import Settings
 from streams.app import Deps, build_app
 from streams.kafka_client import Offsets
+from streams.texts import ScoresTexts
 
 _log = log.get(__name__)
 
 
-def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
-    """Run until told to stop by SIGTERM or SIGINT; what is in hand is finished or stays uncommitted."""
+def run_worker(settings: Settings, *, end_with_parent: bool = False, scorer: ScoresTexts | None = None) -> None:
+    """Run until told to stop by SIGTERM or SIGINT; what is in hand is finished or stays uncommitted.
+
+    `scorer` takes the place of the text models.
+    """
     if end_with_parent:
         threading.Thread(target=end_when_input_ends, daemon=True).start()
     if settings.declare_topics:
@@ -30,7 +34,7 @@ def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
         offsets.create()
         offsets.close()
     wiring.check_index(settings)
-    app = _assemble(settings)
+    app = _assemble(settings, scorer)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.metrics_host, registry=metrics.REGISTRY)
     gc.freeze()  # models and libraries live as long as the process: 0.3 million objects that collections need not look at
@@ -39,13 +43,13 @@ def run_worker(settings: Settings, *, end_with_parent: bool = False) -> None:
     worker.execute_from_commandline()
 
 
-def _assemble(settings: Settings) -> faust.App:
+def _assemble(settings: Settings, scorer: ScoresTexts | None) -> faust.App:
     store = wiring.open_alerts(settings)
     if not settings.declare_topics:  # the embedded tier has one worker: what a dead one had claimed is free
         store.release_all()
     rules = wiring.open_rules(settings)
     deps = Deps(
-        texts=wiring.open_texts(settings),
+        texts=wiring.open_texts(settings, scorer),
         fraud=wiring.open_fraud(settings),
         index=wiring.open_index(settings, writable=True),
         rules=rules,

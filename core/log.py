@@ -43,12 +43,12 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level)
-    for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "apscheduler", "uvicorn", "alembic"):
+    for noisy in ("httpx", "httpcore", "faust", "mode", "aiokafka", "apscheduler", "uvicorn", "alembic", "elastic_transport"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for chatty in ("kafka", "faust.transport.producer", "mode.timers"):  # warn of every slow poll, full buffer and late tick
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    for own in ("streams.transport", "streams.tables"):  # subclasses of Faust's services log their comings and goings
-        logging.getLogger(own).setLevel(logging.WARNING)
+    for own in ("transport", "tables", "recovery"):  # subclasses of Faust's services log their comings and goings
+        logging.getLogger(f"streams.{own}").setLevel(logging.WARNING)
 
 
 def silence(name: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from core.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "GROUNDSWELL_"
-_SEPARATORS = {"watchlists": ":", "web_names": ","}
+_SEPARATORS = {"watchlists": ":", "web_names": ",", "feeds": None}  # None = white space
 
 
 def _row(default: Any, help: str, *, secret: bool = False) -> Any:  # noqa: A002 — the field's own word
@@ -51,6 +51,7 @@ class Settings:
     watchlists: tuple[Path, ...] = _row((), "Watchlist files for entity linking; empty = the bundled ones.")
     models: Path = _row(Path(""), "Folder of model artifacts with aliases.json; empty = the bundled one.")
     text_models: str = _row("champion", "Alias whose models score texts: champion, candidate, permissive, student, or your own.")
+    fraud_model: str = _row("champion", "Alias whose model scores payments: champion, candidate, permissive, or your own.")
     text_mode: Literal["exact", "fast"] = _row(
         "exact", "Arithmetic on a CPU: exact, or fast with int8 activations; CUDA has fp16."
     )
@@ -61,14 +62,20 @@ class Settings:
     web_names: tuple[str, ...] = _row((), "Further host names that the page answers to, separated by commas; * = any.")
     metrics_host: str = _row("127.0.0.1", "Address of the worker's own Prometheus metrics.")
     metrics_port: int = _row(0, "Port of the worker's own Prometheus metrics; 0 = none.")
+    feeds: tuple[str, ...] = _row((), "RSS and Atom feeds that the scheduler polls, separated by spaces.")
+    feeds_every_s: float = _row(300.0, "Seconds between two polls of the feeds.")
+    alerts_keep_days: int = _row(
+        0,
+        "Days after which the scheduler deletes a closed alert whose deliveries are over; 0 = never. More than Kafka keeps events.",
+    )
     text_batch: int = _row(64, "Most texts that are scored in one go.")
-    transaction_batch: int = _row(1000, "Most transactions that are scored in one go.")
+    transaction_batch: int = _row(4000, "Most transactions that are scored in one go.")
     lateness_s: float = _row(
         2.0, "How far out of order payments and labels may come, in event time, and be scored as if in order."
     )
     idle_s: float = _row(0.4, "Silence after which a raw partition that was worked off no longer holds the others up.")
     label_wait_days: float = _row(30.0, "How long a label waits for a payment that is not there; then it is a dead letter.")
-    index_batch: int = _row(1000, "Most documents written to the index in one commit.")
+    index_batch: int = _row(4000, "Most documents written to the index in one commit.")
     index_within_s: float = _row(0.5, "Longest wait for an index batch to fill.")
     max_in_flight: int = _row(2000, "Embedded broker: most records between source and index; it keeps only 5 MB a partition.")
     max_dead_ratio: float = _row(0.9, "Share of the last 1,000 records that may be dead letters before the worker stops.")
@@ -121,6 +128,20 @@ def load_settings(file: Path | None = None, *, environ: Mapping[str, str], optio
         raise ConfigError(f"{error}; see the settings table in README.md") from error
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables from which `load_settings` reads the same settings.
+
+    >>> as_environment(Settings(web_names=("a", "b")))["GROUNDSWELL_WEB_NAMES"]
+    'a,b'
+    """
+    found = {}
+    for name in (f.name for f in fields(Settings)):
+        value = getattr(settings, name)
+        text = (_SEPARATORS[name] or " ").join(map(str, value)) if name in _SEPARATORS else str(value)
+        found[f"{ENVIRONMENT_PREFIX}{name.upper()}"] = "" if value == Path("") else text
+    return found
+
+
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text("utf-8"))
@@ -137,7 +158,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for name in (f.name for f in fields(Settings)):
         value = _variable(f"{ENVIRONMENT_PREFIX}{name.upper()}", environ)
         if value is not None:
-            found[name] = value.split(_SEPARATORS[name]) if name in _SEPARATORS else value
+            found[name] = value if name not in _SEPARATORS else value.split(_SEPARATORS[name]) if value else []
     return found
 
 

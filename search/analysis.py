@@ -34,7 +34,8 @@ def analyze(text: str) -> list[str]:
     ['a', '股', '恒大', '大集', '集团', '涨']
     """
     if text.isascii():
-        return _shortened(_ASCII_WORDS.findall(text.lower()))
+        words: list[str] = _ASCII_WORDS.findall(text.lower())
+        return words if "'" not in text and len(text) <= MAX_TOKEN_CHARS else _shortened(words)
     normal = _normal(text)
     words = _words(normal).findall(normal)
     if not _RUN.search(normal):
@@ -138,7 +139,7 @@ def _shortened(words: list[str]) -> list[str]:
     """The words, cut to their longest, without a possessive `'s`."""
     if max(map(len, words), default=0) > MAX_TOKEN_CHARS:
         words = [word[:MAX_TOKEN_CHARS] for word in words]
-    return [word[:-2] if word.endswith("'s") else word for word in words]
+    return [word.removesuffix("'s") for word in words]
 
 
 def _normal(text: str) -> str:

@@ -1,6 +1,7 @@
 """Scored records as documents, and the values that a document holds under a field's dotted name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,6 +13,9 @@ from search.patterns import matches, pattern
 
 Document = dict[str, Any]
 """A record as plain JSON values; times are RFC 3339 texts."""
+
+Held = list[tuple[Field, list[Any]]]
+"""The mapped fields of which a document holds values, with those values."""
 
 MAX_ID_BYTES = 512  # Elasticsearch's limit for _id
 MAX_EXTRA_DEPTH = 20  # Elasticsearch's index.mapping.depth.limit
@@ -42,17 +46,19 @@ def reader(name: str) -> Callable[[Document], list[Any]]:
     return lambda document: _flat(document.get(first))
 
 
-def present(document: Document) -> Iterator[tuple[Field, list[Any]]]:
+def present(document: Document) -> Held:
     """The mapped fields of which the document holds values, with those values.
 
     >>> [(field.name, values) for field, values in present({"id": "a", "topic": {"label": "debt"}, "other": 1})]
     [('id', ['a']), ('topic.label', ['debt'])]
     """
+    found = []
     for key, value in document.items():
         for field, inner in _BY_KEY.get(key, ()):
             values = _flat(value) if inner is None else _inner(value, inner)
             if values:
-                yield field, values
+                found.append((field, values))
+    return found
 
 
 def keyword_reader(name: str) -> Callable[[Document], list[Any]]:
@@ -76,20 +82,18 @@ def extras(document: Document) -> dict[str, list[str]]:
     {'extra.desk.floor': ['3'], 'extra.desk.open': ['true'], 'extra.tags': ['a', 'b']}
     """
     found: dict[str, list[str]] = {}
-    for name, value in _below(EXTRA, document.get(EXTRA)):
-        text = value if type(value) is str else msgspec.json.encode(value).decode()
-        if len(name) + len(text) <= KEYWORD_MAX_CHARS:  # an index may keep both in one term
-            found.setdefault(name, []).append(text)
+    _gather(EXTRA, document.get(EXTRA), 0, found)
     return found
 
 
-def prefixes(names: list[str]) -> set[str]:
+@lru_cache(maxsize=1024)  # a source's events have the same names
+def prefixes(names: tuple[str, ...]) -> frozenset[str]:
     """The names themselves and those of the objects that they lie in.
 
-    >>> sorted(prefixes(["extra.desk.floor"]))
+    >>> sorted(prefixes(("extra.desk.floor",)))
     ['extra', 'extra.desk', 'extra.desk.floor']
     """
-    return {name[:end] for name in names for end in (*_dots(name), len(name))}
+    return frozenset(name[:end] for name in names for end in (*_dots(name), len(name)))
 
 
 def keywords(values: list[Any]) -> list[str]:
@@ -97,8 +101,8 @@ def keywords(values: list[Any]) -> list[str]:
     return [value for value in values if type(value) is str and len(value) <= KEYWORD_MAX_CHARS]
 
 
-def fault(document: Document) -> str | None:
-    """Why no index can take this document, however often it is tried; None where it can.
+def fault(document: Document, held: Held | None = None) -> str | None:
+    """Why no index can take this document, however often it is tried; None where it can. `held` is what is `present` in it, if known.
 
     >>> fault({"kind": "news"}), fault({"id": "a", "amount": "much"})
     ('id: missing; give the document an id', "amount: 'much' is no number")
@@ -114,15 +118,16 @@ def fault(document: Document) -> str | None:
         msgspec.json.encode(document)
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError) as error:
         return f"is no JSON: {error}"
-    for field, values in present(document):
-        if reason := _misfit(field, values):
+    for field, values in present(document) if held is None else held:
+        if (len(values) > 1 or type(values[0]) is not str or field.type not in _TEXTS) and (reason := _misfit(field, values)):
             return f"{field.name}: {reason}"
     return None
 
 
 def _shape_fault(document: Document) -> str | None:
     for name in _OBJECTS:
-        if not all(type(part) is dict for part in _flat(document.get(name))):
+        value = document.get(name)
+        if type(value) is not dict and value is not None and not all(type(part) is dict for part in _flat(value)):
             return f"{name}: must be an object"
     extra = document.get(EXTRA)
     if type(extra) is list:
@@ -139,38 +144,42 @@ def _deeper(value: Any, limit: int) -> bool:
 def _misfit(field: Field, values: list[Any]) -> str | None:
     if len(values) > 1 and not field.multiple:
         return "holds several values; it takes one"
+    misfit = _MISFITS[field.type]
     for value in values:
-        if reason := _value_misfit(field, value):
+        if reason := misfit(value):
             return f"{repr(value)[:80]} {reason}"
     return None
 
 
-def _value_misfit(field: Field, value: Any) -> str | None:
-    match field.type:
-        case "number":
-            if type(value) not in (int, float):
-                return "is no number"
-            return None if -1e308 < value < 1e308 else "is not finite"
-        case "date":
-            moment = text_ms(value) if type(value) is str else None
-            if moment is None:
-                return "is no RFC 3339 time"
-            return None if MIN_DATE_MS <= moment <= MAX_DATE_MS else "is not between 1678 and 2261"
-        case _:
-            return None if type(value) is str else "is no text"
+def _no_text(value: Any) -> str | None:
+    return None if type(value) is str else "is no text"
+
+
+def _no_number(value: Any) -> str | None:
+    if type(value) is not float and type(value) is not int:
+        return "is no number"
+    return None if -1e308 < value < 1e308 else "is not finite"
+
+
+def _no_date(value: Any) -> str | None:
+    moment = text_ms(value) if type(value) is str else None
+    if moment is None:
+        return "is no RFC 3339 time"
+    return None if MIN_DATE_MS <= moment <= MAX_DATE_MS else "is not between 1678 and 2261"
 
 
 def _inner(value: Any, key: str) -> list[Any]:
     """The leaves under a key, dotted where objects lie in objects."""
-    first, _, rest = key.partition(".")
-    if rest:
-        return [leaf for part in _flat(value) if type(part) is dict for leaf in _inner(part.get(first), rest)]
-    if type(value) is dict:
+    if type(value) is dict and "." not in key:
         return _flat(value.get(key))
-    return [leaf for part in _flat(value) if type(part) is dict for leaf in _flat(part.get(key))]
+    first, _, rest = key.partition(".")
+    parts = [part.get(first) for part in _flat(value) if type(part) is dict]
+    return [leaf for part in parts for leaf in (_inner(part, rest) if rest else _flat(part))]
 
 
 def _flat(value: Any) -> list[Any]:
+    if type(value) in _SCALARS:  # most values; every microsecond counts here, since all that is indexed or matched comes by
+        return [value]
     if value is None:
         return []
     if type(value) is list or type(value) is tuple:
@@ -178,13 +187,20 @@ def _flat(value: Any) -> list[Any]:
     return [value]
 
 
-def _below(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    for leaf in _flat(value) if depth <= MAX_EXTRA_DEPTH else ():
-        if type(leaf) is dict:
-            for key, inner in leaf.items():
-                yield from _below(f"{name}.{key}".replace("\0", "\ufffd"), inner, depth + 1)
-        else:
-            yield name, leaf
+def _gather(name: str, value: Any, depth: int, found: dict[str, list[str]]) -> None:
+    """Add to `found` the leaves below a name, as texts."""
+    if value is None or depth > MAX_EXTRA_DEPTH:
+        return
+    if type(value) is dict:
+        for key, inner in value.items():
+            _gather(f"{name}.{key}".replace("\0", "\ufffd"), inner, depth + 1, found)
+    elif type(value) is list or type(value) is tuple:
+        for part in value:
+            _gather(name, part, depth, found)
+    else:
+        text = value if type(value) is str else msgspec.json.encode(value).decode()
+        if len(name) + len(text) <= KEYWORD_MAX_CHARS:  # an index may keep both in one term
+            found.setdefault(name, []).append(text)
 
 
 def _dots(name: str) -> list[int]:
@@ -199,5 +215,8 @@ def _by_key() -> dict[str, list[tuple[Field, str | None]]]:
     return found
 
 
+_SCALARS = frozenset((str, float, int, bool))
+_TEXTS = ("keyword", "text")
+_MISFITS = {"keyword": _no_text, "text": _no_text, "number": _no_number, "date": _no_date}
 _BY_KEY = _by_key()
 _OBJECTS = (EXTRA, *(key for key, fields in _BY_KEY.items() if fields[0][1] is not None))

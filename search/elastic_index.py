@@ -173,6 +173,10 @@ class ElasticIndex:
                 found.setdefault(hit["_id"], []).append(hit["_index"])
         return found
 
+    async def maintain(self) -> list[str]:
+        """Deletes the indices that are older than is kept, and returns their names; writing does so too, once an hour."""
+        return await self._indices.maintain(self._clock())
+
     async def _maintain(self) -> None:
         now = self._clock()
         if self._maintained is not None and now - self._maintained < _MAINTAIN_EVERY:

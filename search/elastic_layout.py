@@ -89,7 +89,7 @@ def body(document: Document) -> bytes:
     >>> msgspec.json.decode(body({"id": "a", "title": "Debt default"}))["groundswell"]["words"]
     {'title': ['debt default']}
     """
-    held = list(present(document))
+    held = present(document)
     fields = document
     own = _own(document, held)
     if document.keys() - _KEYS or any(_is_odd(field, values) for field, values in held):
@@ -121,7 +121,7 @@ def _own(document: Document, held: list[tuple[Field, list[Any]]]) -> dict[str, A
         further = extras(document)
         own["extra"] = [f"{name}{SEPARATOR}{value}" for name, values in further.items() for value in dict.fromkeys(values)]
         own["columns"] = {name.removeprefix(f"{EXTRA}."): values for name, values in further.items()}
-        names += prefixes(list(further))
+        names += prefixes(tuple(further))
     own["names"] = names
     language = str(document.get("lang"))[:2]
     if language in _LANGUAGES:

@@ -1,6 +1,6 @@
 """A query as a function of one document: what alert rules, live tails and routes run on every event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +37,7 @@ def _compiled(planned: Plan, clock: Clock) -> Predicate:
         case AllOf(plans):
             return _all([_compiled(part, clock) for part in plans])
         case AnyOf(plans):
-            return _any([_compiled(part, clock) for part in plans])
+            return _one_of(plans) or _any([_compiled(part, clock) for part in plans])
         case NoneOf(inner):
             admits = _compiled(inner, clock)
             return lambda document: not admits(document)
@@ -66,6 +66,15 @@ def _all(admit: list[Predicate]) -> Predicate:
 
 def _any(admit: list[Predicate]) -> Predicate:
     return lambda document: any(one(document) for one in admit)
+
+
+def _one_of(plans: Sequence[Plan]) -> Predicate | None:
+    """Whether a keyword is one of several, looked up once; None where the plans are not all that."""
+    terms = [each for each in plans if isinstance(each, Term)]
+    if len(terms) < len(plans) or len({each.field.name for each in terms}) != 1:
+        return None
+    read, texts = keyword_reader(terms[0].field.name), frozenset(each.text for each in terms)
+    return lambda document: not texts.isdisjoint(keywords(read(document)))
 
 
 def _term(read: _Read, text: str) -> Predicate:
@@ -140,7 +149,7 @@ def _has(field: Field) -> Predicate:
     name = field.name
     if name == EXTRA or name.startswith(f"{EXTRA}.") or "*" in name:
         parts: Pattern = pattern(name)
-        return lambda document: any(matches(parts, known) for known in prefixes(list(extras(document))))
+        return lambda document: any(matches(parts, known) for known in prefixes(tuple(extras(document))))
     read = reader(name)
     if field.type == "keyword":
         return lambda document: bool(keywords(read(document)))

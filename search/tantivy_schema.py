@@ -13,12 +13,14 @@ import tantivy
 
 from search.analysis import analyze
 from search.dates import text_ms
-from search.documents import Document, extras, keywords, prefixes, present
-from search.mapping import EXTRA, FIELDS, Field
+from search.documents import Document, Held, extras, keywords, prefixes
+from search.mapping import EXTRA, FIELDS, KEYWORD_MAX_CHARS, Field
 
 NAMES = "names"
 STORED = "stored"
 SEPARATOR = "\0"
+Row = dict[str, list[Any]]
+"""The values of each tantivy field."""
 
 
 def words_field(field: Field) -> str:
@@ -46,18 +48,22 @@ def schema() -> tantivy.Schema:
     return builder.build()
 
 
-def row(document: Document) -> dict[str, list[Any]]:
-    """The values of each tantivy field, for a document without fault.
+def row(document: Document, held: Held) -> Row:
+    """The values of each tantivy field, for a document without fault and what is `present` in it.
 
-    >>> row({"id": "a", "title": "Debt default", "amount": 2})["title"], row({"id": "a", "amount": 2})["amount"]
+    >>> from search.documents import present
+    >>> event = {"id": "a", "title": "Debt default", "amount": 2}
+    >>> found = row(event, present(event))
+    >>> found["title"], found["amount"]
     (['debt default'], [2.0])
     """
-    fields: dict[str, list[Any]] = {STORED: [msgspec.json.encode(document)]}
+    fields: Row = {STORED: [msgspec.json.encode(document)]}
     names: list[str] = []
-    for field, values in present(document):
+    for field, values in held:
         match field.type:
             case "keyword":
-                fields[field.name] = list(dict.fromkeys(keywords(values)))
+                single = len(values) == 1 and len(values[0]) <= KEYWORD_MAX_CHARS
+                fields[field.name] = values if single else list(dict.fromkeys(keywords(values)))
             case "date":
                 fields[field.name] = [text_ms(value) for value in values]
             case "number":
@@ -69,6 +75,6 @@ def row(document: Document) -> dict[str, list[Any]]:
     if document.get(EXTRA):
         further = extras(document)
         fields[EXTRA] = [f"{name}{SEPARATOR}{value}" for name, values in further.items() for value in dict.fromkeys(values)]
-        names += prefixes(list(further))
+        names += prefixes(tuple(further))
     fields[NAMES] = names
     return fields

@@ -9,16 +9,14 @@ from pathlib import Path
 import tantivy
 
 from core.errors import ConfigError, Retryable
-from search.documents import Document, fault
+from search.documents import Document, fault, present
 from search.index import Rejected
 from search.mapping import digest
-from search.tantivy_schema import row, schema
+from search.tantivy_schema import Row, row, schema
 
 META = "meta.json"
 _DIGEST = "mapping.sha256"
-_HEAP_BYTES = (
-    64_000_000  # tantivy's least is 15 MB; a batch of 2,000 documents of 900 bytes stays below, so a batch is one segment
-)
+_HEAP_BYTES = 64_000_000  # tantivy's least is 15 MB; a batch of 8,000 documents of 1 kB stays below, so a batch is one segment
 _THREADS = 1  # the cores are shared with model inference
 
 
@@ -34,12 +32,13 @@ class TantivyWriter:
 
     def write(self, documents: Sequence[Document]) -> list[Rejected]:
         """Those that can never be indexed; the others are committed. Raises Retryable where none was."""
-        latest: dict[str, Document] = {}
+        latest: dict[str, Row] = {}
         rejected: list[Rejected] = []
         for document in documents:
-            reason = fault(document)
+            held = present(document)
+            reason = fault(document, held)
             if reason is None:
-                latest[document["id"]] = document
+                latest[document["id"]] = row(document, held)
             else:
                 rejected.append(Rejected(str(document.get("id", "")), reason))
         with self._turn:
@@ -57,16 +56,16 @@ class TantivyWriter:
             except (ValueError, OSError) as error:  # what was committed stays
                 raise Retryable(f"closing the index in {self._folder} failed; check the disk: {error}") from error
 
-    def _commit(self, latest: dict[str, Document]) -> None:
+    def _commit(self, latest: dict[str, Row]) -> None:
         if self._closed:
             raise ConfigError("this index was closed; open it again", file=str(self._folder))
         if self._writer is None:
             self._writer = self._locked()
         try:
             # named by no local variable: the traceback of a failure would keep the writer, and with it the lock, alive
-            for id, document in latest.items():  # noqa: A001 - the field's name
+            for id, fields in latest.items():  # noqa: A001 - the field's name
                 self._writer.delete_documents_by_term("id", id)
-                self._writer.add_document(tantivy.Document.from_dict(row(document), schema()))
+                self._writer.add_document(tantivy.Document.from_dict(fields, schema()))
             self._writer.commit()
         except (ValueError, OSError) as error:
             self._writer = (
@@ -90,7 +89,7 @@ def check_mapping(folder: Path) -> None:
         return
     kept = folder / _DIGEST
     if not kept.exists() or kept.read_text().strip() != layout_digest():
-        message = "this index was built by another version; delete the folder and index again from the scored topics"
+        message = "built by another version: delete the folder, and `groundswell index rebuild` indexes the scored topics again"
         raise ConfigError(message, file=str(folder))
 
 

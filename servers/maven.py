@@ -100,7 +100,8 @@ def _maven(pom: Path, folder: Path) -> None:
         raise ConfigError("Maven is not installed, and fetches the jars of Kafka and Elasticsearch: apt install maven")
     command = [maven, "-B", "-q", "-ntp", "-f", str(pom), _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
     home = Path(java()).resolve().parents[1]
-    _run(command, f"Maven did not fetch the jars of {pom.name}", JAVA_HOME=str(home))
+    with _one_at_a_time("maven"):  # its own repository is not made for two at once
+        _run(command, f"Maven did not fetch the jars of {pom.name}", JAVA_HOME=str(home))
 
 
 def _run(command: list[str], failure: str, **environment: str) -> None:

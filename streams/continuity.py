@@ -8,8 +8,10 @@ ledger knows better: it holds the highest offset that each stage has really work
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 
 _TRIES = 3
+_NOTHING: tuple[int, float] = (0, 0)
 
 
 class Verdict(Enum):
@@ -28,6 +30,9 @@ class Continuity:
     With `once`, a message that the ledger has settled is not worked off again after a restart. That is for a ledger that is certain to
     tell of this very topic: a Kafka topic may have been deleted and made anew, and then its offsets mean other messages.
 
+    Nor is one that comes again since this worker has `sought` back. A repeat that it did not ask for is worked off again: it may be another
+    message, of a topic that was made anew under a running worker.
+
     Holes are also made by Kafka itself (transaction markers, compaction, retention): where the messages begin at the same offset behind the
     hole after each of three seeks, the hole is real.
     """
@@ -35,6 +40,8 @@ class Continuity:
     settled: Callable[[], int | None]
     once: bool = False
     expected: int | None = None
+    _worked: range = field(default=range(0))  # offsets without a hole that were worked off here, up to the last
+    _again: tuple[int, float] = field(default=_NOTHING)  # what a seek sends again: from where on, and up to where
     _found: int | None = field(default=None)  # the first offset behind the hole that is being read again
     _seen: int = field(default=-1)
     _tries: int = field(default=0)
@@ -48,7 +55,7 @@ class Continuity:
         """
         expected = self.next_offset()
         self.expected = offset if expected is None else expected
-        if offset < self.expected and self.once:
+        if (offset < self.expected and self.once) or self._is_repeat(offset):
             return Verdict.DONE
         if offset > self.expected:
             verdict = self._hole(offset)
@@ -56,7 +63,37 @@ class Continuity:
                 return verdict
         self._found, self._tries = None, 0
         self.expected = max(self.expected, offset + 1)
+        self._worked = range(self._worked.start if offset == self._worked.stop else offset, offset + 1)
         return Verdict.WORK
+
+    def sought(self, offset: int, end: float = inf) -> None:
+        """The partition is read again from `offset`; what was fetched before lies below `end`, and may come twice.
+
+        To be told before the seek, and again with the `end` that is known after it.
+        """
+        begin, before = self._again
+        self._again = (min(begin, offset) if begin < before else offset, end)
+
+    def _is_repeat(self, offset: int) -> bool:
+        """Whether a message comes again since the partition was read again; one beyond all that was fetched before ends the repeats."""
+        begin, end = self._again
+        if offset >= end:
+            self._again = _NOTHING
+            return False
+        return offset >= begin and offset in self._worked
+
+    def follows(self, begin: int, end: int) -> bool:
+        """Whether the messages from `begin` to before `end` are simply the next ones: then all of them are to be worked off.
+
+        >>> partition = Continuity(settled=lambda: 4, expected=5)
+        >>> partition.follows(5, 9), partition.follows(10, 12), partition.judge(10).value
+        (True, False, 'rewind')
+        """
+        if begin != self.expected or self._found is not None or self._again != _NOTHING:
+            return False
+        self.expected, self._tries = end, 0
+        self._worked = range(self._worked.start if begin == self._worked.stop else begin, end)
+        return True
 
     def next_offset(self) -> int | None:
         """The offset to come; None where neither a message nor the ledger has told it."""

@@ -1,7 +1,7 @@
 """Dead letters of the embedded broker, which forgets them, kept in a file of the data folder: one JSON line each."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,7 @@ from core import log
 from core.errors import ConfigError, GroundswellError
 from core.records import DeadLetter
 from core.settings import Settings
-from core.topics import ALL, DEAD_SUFFIX
+from core.topics import ALL
 from streams.dead_reader import DeadReader
 
 _PREFIX = "saved:"
@@ -23,6 +23,9 @@ class DeadArchive:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._begins = [0]  # where each line begins, and where the next one will
+        self._told = 0  # lines that `fresh` has given
+        self.older = False  # nothing is left out
 
     def append(self, letters: Iterable[DeadLetter]) -> None:
         """Save letters; they are in the file on return."""
@@ -31,25 +34,35 @@ class DeadArchive:
             with self._path.open("ab") as stream:
                 stream.write(b"".join(lines))
 
-    def newest(self, topics: Iterable[str], limit: int | None = None) -> list[tuple[str, DeadLetter]]:
-        """The newest letters of these dead-letter topics, newest first; all without `limit`."""
-        wanted = set(topics)
-        found = [(f"{_PREFIX}{line}", letter) for line, letter in self._letters() if letter.topic + DEAD_SUFFIX in wanted]
-        return found[::-1][:limit]
+    def fresh(self, _most: int | None = None) -> Iterator[tuple[str, DeadLetter]]:
+        """The letters that were saved since the last call, oldest first."""
+        self._look()
+        told, self._told = self._told, len(self._begins) - 1
+        for number in range(told + 1, self._told + 1):
+            yield f"{_PREFIX}{number}", self._line(number)
 
     def read(self, place: str) -> DeadLetter:
         """The letter at a place; `ConfigError` where there is none."""
-        for line, letter in self._letters():
-            if place == f"{_PREFIX}{line}":
-                return letter
+        self._look()
+        number = place.removeprefix(_PREFIX)
+        if place.startswith(_PREFIX) and number.isdecimal() and 0 < int(number) < len(self._begins):
+            return self._line(int(number))
         raise ConfigError(f"there is no dead letter at {place}; see `groundswell dead list`")
 
-    def _letters(self) -> list[tuple[int, DeadLetter]]:
-        try:
-            lines = self._path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        return [(number, msgspec.json.decode(line, type=DeadLetter)) for number, line in enumerate(lines, start=1)]
+    def _look(self) -> None:
+        """Note where the lines begin that were written since the last look; one that is still being written is none."""
+        if self._path.exists():
+            with self._path.open("rb") as stream:
+                stream.seek(self._begins[-1])
+                for line in stream:
+                    if line.endswith(b"\n"):
+                        self._begins.append(self._begins[-1] + len(line))
+
+    def _line(self, number: int) -> DeadLetter:
+        begin, end = self._begins[number - 1 : number + 1]
+        with self._path.open("rb") as stream:
+            stream.seek(begin)
+            return msgspec.json.decode(stream.read(end - begin), type=DeadLetter)
 
 
 class DeadSaver:

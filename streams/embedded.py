@@ -12,6 +12,7 @@ import rocksdict
 from confluent_kafka import Producer
 
 from core.errors import Retryable
+from streams.merge import STATE_KEY, TABLES
 
 # The mock cluster answers ApiVersions 4 in a form that kafka-python cannot read; 2.3 is the newest version it speaks with it.
 EMBEDDED_VERSION = "2.3"
@@ -47,14 +48,17 @@ def forget_offsets(tables: Path) -> int:
     """Make table files forget how far they had read a broker that is gone; the number of files treated.
 
     A table file remembers the last changelog offset it holds. On a fresh broker the offsets start at 0 again, and Faust refuses
-    a file that claims to be ahead of its changelog.
+    a file that claims to be ahead of its changelog. What a merge remembers of its sources are numbers of the old broker's messages too:
+    it would take the new ones for messages that come again, and drop them. The histories stay.
     """
     files = sorted(path for path in tables.rglob("*.db") if path.is_dir())
     for path in files:
         table = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
         try:
-            if table.get(_OFFSET_KEY) is not None:
-                table.delete(_OFFSET_KEY)
+            merges = path.name.rpartition("-")[0] in TABLES.values()
+            for key in (_OFFSET_KEY, *([STATE_KEY] if merges else [])):
+                if table.get(key) is not None:
+                    table.delete(key)
         finally:
             table.close()
     return len(files)

@@ -1,7 +1,8 @@
 """The conservation ledger: per stage and topic partition, how many records came in and what became of them.
 
 A row remembers the highest offset it has counted, so that a batch that a restarted worker works off again is not counted twice.
-`read = passed + absorbed + dead` holds at any time; what is in flight is the topic's end minus the row's offset.
+`read = passed + absorbed + dead` holds at any time; what is in flight is the topic's end minus the row's offset. That the counts are
+those of the topics themselves is what `groundswell ledger` checks (`streams/conservation.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ _ledger = sa.Table(
     sa.Column("passed", sa.BigInteger, nullable=False),
     sa.Column("absorbed", sa.BigInteger, nullable=False),
     sa.Column("dead", sa.BigInteger, nullable=False),
+    sa.Column("first_offset", sa.BigInteger),  # NULL in rows of a version that did not write it
 )
 
 
@@ -46,13 +48,17 @@ _KEY = ("epoch", "stage", "topic", "partition")
 _GROW = (
     _ledger.update()
     .where(sa.and_(*(_ledger.c[name] == sa.bindparam(f"of_{name}") for name in _KEY)))
-    .values(offset=sa.bindparam("to_offset"), **{name: _ledger.c[name] + sa.bindparam(f"add_{name}") for name in _COUNTS})
+    .values(
+        offset=sa.bindparam("to_offset"),
+        first_offset=sa.case((_ledger.c.offset < 0, sa.bindparam("from_offset")), else_=_ledger.c.first_offset),
+        **{name: _ledger.c[name] + sa.bindparam(f"add_{name}") for name in _COUNTS},
+    )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one stage has done with one topic partition; `offset` is the highest offset counted."""
+    """What one stage has done with one topic partition; `offset` is the highest offset counted, `first` the lowest where it is known."""
 
     stage: str
     topic: str
@@ -61,6 +67,7 @@ class Entry:
     passed: int
     absorbed: int
     dead: int
+    first: int | None = None
 
     @property
     def read(self) -> int:
@@ -81,9 +88,9 @@ class Ledger:
             counted = self._lock(connection, stage, sorted(place for place, found in tallies.items() if found))
             grown: list[dict[str, Any]] = []
             for place, found in tallies.items():
-                new = [tally for offset, tally in found.items() if offset > counted[place]]
+                new = {offset: tally for offset, tally in found.items() if offset > counted[place]}
                 if new:
-                    grown.append(_growth(self._key(stage, place), new, max(found)))
+                    grown.append(_growth(self._key(stage, place), new))
             if grown:
                 connection.execute(_GROW, grown)
 
@@ -118,15 +125,30 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All rows of this epoch."""
-        columns = [_ledger.c[name] for name in ("stage", "topic", "partition", "offset", *_COUNTS)]
+        columns = [_ledger.c[name] for name in ("stage", "topic", "partition", "offset", *_COUNTS, "first_offset")]
         with reading(self._engine) as connection:
             return [Entry(*row) for row in connection.execute(sa.select(*columns).where(_ledger.c.epoch == self._epoch))]
 
+    def earlier(self) -> dict[tuple[str, str, int], int]:
+        """By stage, topic and partition, the highest offset that any other epoch has counted."""
+        place = [_ledger.c[name] for name in _KEY[1:]]
+        columns = [*place, sa.func.max(_ledger.c.offset)]
+        query = sa.select(*columns).where(_ledger.c.epoch != self._epoch).group_by(*place)
+        with reading(self._engine) as connection:
+            found = connection.execute(query).all()
+        return {(stage, topic, partition): offset for stage, topic, partition, offset in found}
 
-def _growth(key: dict[str, Any], tallies: list[Tally], offset: int) -> dict[str, Any]:
-    """The parameters of `_GROW`."""
-    counts = {f"add_{name}": count for name, count in _sums(tallies).items()}
-    return {**{f"of_{name}": value for name, value in key.items()}, "to_offset": offset, **counts}
+    def epochs(self) -> list[str]:
+        """The epochs that have rows."""
+        with reading(self._engine) as connection:
+            return sorted(connection.execute(sa.select(_ledger.c.epoch).distinct()).scalars())
+
+
+def _growth(key: dict[str, Any], tallies: Mapping[int, Tally]) -> dict[str, Any]:
+    """The parameters of `_GROW`: the tallies of the offsets that are new."""
+    counts = {f"add_{name}": count for name, count in _sums(list(tallies.values())).items()}
+    place = {f"of_{name}": value for name, value in key.items()}
+    return {**place, "from_offset": min(tallies), "to_offset": max(tallies), **counts}
 
 
 def _sums(tallies: list[Tally]) -> dict[str, int]:

@@ -37,6 +37,9 @@ import msgspec
 from streams.ledger import Tally
 from streams.steps import AnyStep, Key, Mark
 
+TABLES = {"join_labels": "labels", "meet_customer": "customers", "score_transactions": "terminals"}  # of the stages that merge
+STATE_KEY = b"\xff state"  # where a table keeps its partition's state; never the UTF-8 of a key
+
 
 class Source(msgspec.Struct, array_like=True):
     """What was taken from a source: its highest number, its promise, and the latest event time it has seen."""
@@ -75,6 +78,7 @@ class Merge:
     sources: Sequence[str]
     hold: bool = True
     state: State = field(default_factory=State)
+    newest: int | None = None  # the last message taken, until the ledger has counted it; None where only messages came again
     _held: list[tuple[Key, int, int, AnyStep]] = field(default_factory=list)  # key, order of arrival, offset, step
     _arrived: int = 0
     _held_s: float = -inf
@@ -111,7 +115,7 @@ class Merge:
         if offset in self._again:
             self._take_again(offset, marks, steps)
             return []
-        self.state.taken = offset
+        self.state.taken = self.newest = offset
         fresh = [step for step in steps if self._is_fresh(step, marks)]
         self.state.tallies[offset] = Tally(passed=len(fresh), dead=dead)
         late = [step for step in fresh if not self._hold(step, offset)] if self.hold else fresh
@@ -127,6 +131,12 @@ class Merge:
         passed, absorbed, dead = self.state.tallies[offset]
         self.state.tallies[offset] = Tally(passed - 1, absorbed + 1, dead)
 
+    def bury(self) -> None:
+        """A record that ended here as meant to, at some time before, is a dead letter after all: counted with the newest message."""
+        assert self.newest is not None
+        passed, absorbed, dead = self.state.tallies[self.newest]
+        self.state.tallies[self.newest] = Tally(passed, absorbed - 1, dead + 1)
+
     def settled(self) -> dict[int, Tally]:
         """What became of the messages of which nothing is held, up to the first of which something is."""
         first = min(self._waiting, default=inf)
@@ -138,6 +148,7 @@ class Merge:
         """Drop the tallies of messages that the ledger has counted."""
         for offset in offsets:
             self.state.tallies.pop(offset, None)
+            self.newest = None if offset == self.newest else self.newest
 
     def _pass_over(self, offset: int) -> None:
         """Reading begins at what was committed, so that what is before the first message read again was counted."""

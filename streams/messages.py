@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from streams.ledger import Tally
 
 Place = tuple[str, int]  # topic and partition
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, gc=False):
     """One message as it came; `arrived_s` is its time stamp, seconds since the epoch."""
 
     topic: str
@@ -22,8 +23,7 @@ class Received:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One message to send; without `partition` the key decides."""
 
     topic: str

@@ -6,22 +6,19 @@ all was confirmed, and where the raw topics ended then; what they hold behind th
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import kafka
 import msgspec
-from kafka.errors import KafkaError
 
-from core.errors import Retryable
+from core.errors import ConfigError, Retryable
 from core.settings import Settings
 from core.topics import RAW
-from streams.kafka_client import connection
-from streams.messages import Outgoing
+from streams.messages import Outgoing, Received
+from streams.partition_reader import PartitionReader
 
 HEADER = "replayed-from"
-_POLL_MS = 2_000
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -67,7 +64,7 @@ def marked(message: Outgoing, source: str, line: int) -> Outgoing:
     >>> marked(Outgoing("news.raw", b"{}"), "news.jsonl", 7).headers
     (('replayed-from', b'7 news.jsonl'),)
     """
-    return replace(message, headers=(*message.headers, (HEADER, f"{line} {source}".encode())))
+    return msgspec.structs.replace(message, headers=(*message.headers, (HEADER, f"{line} {source}".encode())))
 
 
 def open_replayed(settings: Settings, file: Path) -> Replayed:
@@ -94,30 +91,12 @@ def _place(headers: Any) -> tuple[str, int] | None:
     return None
 
 
-def _tail(settings: Settings, starts: Mapping[tuple[str, int], int]) -> Iterator[Any]:
+def _tail(settings: Settings, starts: Mapping[tuple[str, int], int]) -> Iterator[Received]:
     """The messages of the raw topics from `starts` on (0 where it names none) to their present ends."""
     try:
-        consumer = kafka.KafkaConsumer(**connection(settings), enable_auto_commit=False, auto_offset_reset="earliest")
-    except KafkaError as error:
-        raise Retryable(f"the broker does not answer: {error}") from error
-    try:
-        for topic in (each.name for each in RAW.values()):
-            for number in sorted(consumer.partitions_for_topic(topic) or ()):
-                yield from _messages(consumer, kafka.TopicPartition(topic, number), starts.get((topic, number), 0))
-    except KafkaError as error:
+        reader = PartitionReader(settings)
+    except ConfigError as error:
         raise Retryable(f"the raw topics cannot be read: {error}") from error
-    finally:
-        consumer.close()
-
-
-def _messages(consumer: Any, place: Any, start: int) -> Iterator[Any]:
-    begin, end = max(start, consumer.beginning_offsets([place])[place]), consumer.end_offsets([place])[place]
-    if begin >= end:
-        return
-    consumer.assign([place])
-    consumer.seek(place, begin)
-    while consumer.position(place) < end:
-        polled = consumer.poll(timeout_ms=_POLL_MS).get(place, [])
-        if not polled:
-            raise Retryable(f"{place.topic}: the broker does not hand out what lies before its end")
-        yield from polled
+    with reader:
+        for place, (_, end) in reader.bounds(topic.name for topic in RAW.values()).items():
+            yield from reader.messages(place, starts.get(place, 0), end)

@@ -133,7 +133,7 @@ class Silence:
         silent = []
         for tp in self._app.consumer.assignment():
             if tp.topic in self._watched.topics:
-                arrived_s = self._runner.arrived_s(self._watched.stage, (tp.topic, tp.partition))
+                arrived_s = self._runner.places.arrived_s(self._watched.stage, (tp.topic, tp.partition))
                 since_s = self._since.setdefault(tp, now_s) if arrived_s is None else arrived_s
                 if since_s <= now_s - self._idle_s:
                     silent.append(tp)
@@ -141,7 +141,7 @@ class Silence:
 
     async def _is_done(self, tp: TP, ends: Mapping[TP, int]) -> bool:
         """Whether all that the partition holds was worked off: by this worker, by what the ledger says, or by what was committed before."""
-        worked = self._runner.worked_to(self._watched.stage, (tp.topic, tp.partition)) or 0
+        worked = self._runner.places.worked_to(self._watched.stage, (tp.topic, tp.partition)) or 0
         committed = self._app.consumer._committed_offset.get(tp) or 0
         if max(worked, committed) >= ends[tp]:
             return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core import log, metrics
+from core.errors import Retryable
 from streams.backlog import readers_of
 from streams.batches import BatchRunner
 
@@ -71,8 +72,16 @@ class StallWatch:
     async def _has_waiting(self) -> bool:
         """Whether a partition has messages that are not fetched, or that a stage was given and has not worked off.
 
-        The end alone does not tell: behind a transactional producer's last message lies a marker, which nobody is given.
+        The end alone does not tell: behind a transactional producer's last message lies a marker, which nobody is given. While the
+        ledger does not answer nobody can tell, and the batches that wait for it are tried again.
         """
+        try:
+            return await self._waits()
+        except Retryable as error:
+            _log.warning("ledger_does_not_answer", error=str(error))
+            return False
+
+    async def _waits(self) -> bool:
         consumer = self._app.consumer
         for place in consumer.assignment():
             end, given = consumer.highwater(place), consumer._read_offset[place]
@@ -80,7 +89,7 @@ class StallWatch:
             if stages and end and (await consumer.position(place) or 0) < end:
                 return True
             if given is not None and any(
-                (self._runner.worked_to(stage, (place.topic, place.partition)) or 0) <= given for stage in stages
+                (self._runner.places.worked_to(stage, (place.topic, place.partition)) or 0) <= given for stage in stages
             ):
                 return True
         return False
@@ -90,7 +99,7 @@ class StallWatch:
         behind = {
             place: self._app.consumer._committed_offset[place]
             for place in self._app.consumer.assignment()
-            if (settled := self._runner.settled(place)) is not None
+            if (settled := self._runner.places.settled(place)) is not None
             and settled > (self._app.consumer._committed_offset[place] or 0)
         }
         return self._commits.seconds(self._now_s(), frozenset(behind.items()), waits=bool(behind))

@@ -128,6 +128,32 @@ def decode_step(raw: msgspec.Raw, marks: Sequence[Mark]) -> AnyStep:
     return step
 
 
+class StepCount:
+    """Counts the records of one partition's parcels from its beginning on as its merge does: a step that comes again by its number not."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._numbers: dict[str, int] = {}
+
+    def take(self, raw: bytes) -> None:
+        """Count a message; one that is no parcel, or a step that is none, is a dead letter and so a record."""
+        try:
+            parcel = decode_parcel(raw)
+        except InvalidRecord:
+            self.total += 1
+            return
+        for each in parcel.steps:
+            try:
+                step = decode_step(each, parcel.marks)
+            except InvalidRecord:
+                self.total += 1
+                continue
+            source = parcel.marks[step.source].source
+            if step.number > self._numbers.get(source, -1):
+                self._numbers[source] = step.number
+                self.total += 1
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key on the topics that the worker writes.
 

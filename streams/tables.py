@@ -6,6 +6,7 @@ from typing import Any
 
 import rocksdict
 
+from streams.merge import STATE_KEY
 from streams.sender import Sender
 
 # Faust's defaults reserve 64 MB × 3 of write buffer and up to 2 GB of cache per table and partition; 16 of those outgrow a machine.
@@ -17,7 +18,6 @@ _ROCKS_OPTIONS = {
     "block_cache_compressed_size": 0,
     "max_open_files": 64,
 }
-_STATE_KEY = b"\xff state"  # never the UTF-8 of a key
 Changes = dict[int, dict[bytes, bytes | None]]
 
 
@@ -51,20 +51,20 @@ class StateTable:
 
     def state(self, partition: int) -> bytes | None:
         """What the stage keeps for a partition as a whole."""
-        return self._get(partition, _STATE_KEY)
+        return self._get(partition, STATE_KEY)
 
     def put_state(self, partition: int, value: bytes) -> None:
         """Set that, behind all changes so far."""
         changes = self._changes.setdefault(partition, {})
-        changes.pop(_STATE_KEY, None)
-        changes[_STATE_KEY] = value
+        changes.pop(STATE_KEY, None)
+        changes[STATE_KEY] = value
 
     def items(self, partition: int) -> Iterator[tuple[str, bytes]]:
         """All keys and values of a partition."""
         changes = self._changes.get(partition, {})
         saved = {key: value for key, value in self._database(partition).items() if key != self._table.data.offset_key}
         for key, value in {**saved, **changes}.items():
-            if value is not None and key != _STATE_KEY:
+            if value is not None and key != STATE_KEY:
                 yield key.decode(), value
 
     def part(self, partition: int, begin: bytes, size: int) -> tuple[list[tuple[str, bytes]], bytes | None]:
@@ -74,7 +74,7 @@ class StateTable:
         key = None
         for key, saved in islice(rows, size):
             value = changes.get(key, saved)
-            if value is not None and key not in (_STATE_KEY, self._table.data.offset_key):
+            if value is not None and key not in (STATE_KEY, self._table.data.offset_key):
                 found.append((key.decode(), value))
         return found, None if key is None else key + b"\0"
 

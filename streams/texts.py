@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from core.clock import Clock, epoch_s
 from core.codec import decode_news, decode_social, encode
@@ -12,7 +13,6 @@ from core.ids import content_id
 from core.records import Entity, NewsItem, ScoredText, SocialPost
 from core.topics import NEWS_RAW, TEXT_SCORED
 from models.text.entities import EntityLinker
-from models.text.routing import TextModels
 from models.text.score import TextScore
 from streams.messages import Outgoing, Received, Worked
 from streams.silence import Tide, source_name
@@ -22,11 +22,19 @@ from streams.watermarks import Rising, mark_messages
 MAX_ENTITIES = 200  # per text; 100 kB of cashtags would otherwise grow to a record that no broker takes
 
 
+class ScoresTexts(Protocol):
+    """What `TextModels` does; a bench puts one of fixed cost in its place."""
+
+    def score(self, texts: Sequence[str], langs: Sequence[str | None]) -> list[TextScore]:
+        """For each text its score; `langs` is what the sources say of their languages."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TextScoring:
     """Scores and links texts; safe to call from several threads."""
 
-    scorer: TextModels
+    scorer: ScoresTexts
     linker: EntityLinker
 
     def score(self, texts: Sequence[str], langs: Sequence[str | None]) -> list[tuple[TextScore, tuple[Entity, ...]]]:

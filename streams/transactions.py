@@ -119,15 +119,16 @@ class JoinLabels:
             except Exception as error:  # noqa: BLE001 — a bug met by one record must not stop the others
                 taken.spoil(partition, released, error)
                 continue
-            if label is None or isinstance(released.step, Place):
+            if label is None:
                 taken.absorb(partition, released)
-            if label is not None:
+            else:  # where it had waited, its place ends here in its stead
                 parcels.add(label.customer_id, label)
         marks, news = self.merges.marks(taken)
         taken.worked.outgoing += parcels.messages(marks, always=news)
         for partition, merge in taken.merges.items():
-            for name, raw in self.sweep.advance(partition, merge.state.before_s):
-                self._expire(taken, name, decode_joining(raw))
+            if merge.newest is not None:  # else the ledger would not count what expires
+                for name, raw in self.sweep.advance(partition, merge.state.before_s):
+                    self._expire(taken, partition, name, decode_joining(raw))
         return self.merges.save(taken)
 
     def _join(self, partition: int, released: Released, source: int) -> PlacedLabel | None:
@@ -159,10 +160,11 @@ class JoinLabels:
             return None
         return PlacedLabel(*origin, known.partition, known.offset, known.waiting, step.customer_id, step.terminal_id, step.time_s)
 
-    def _expire(self, taken: Taken, name: str, joining: Joining) -> None:
+    def _expire(self, taken: Taken, partition: int, name: str, joining: Joining) -> None:
         """A label whose payment did not come is a dead letter."""
         if joining.waiting is not None:
             raw = Received(LABELS_RAW.name, joining.partition, joining.offset, None, encode(joining.waiting), 0.0)
+            taken.merges[partition].bury()
             taken.worked.dead.append((raw, f"no payment {name!r} came within {self.wait_s / DAY_S:g} days of its label"))
 
 

@@ -6,17 +6,15 @@ Faust 63 µs (queues, sensors, acks, tasks), and as much for each further agent 
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import CONSUMER_FETCHING
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from faust.types.tuples import ack_lock
 
-from core import log
-
-_log = log.get(__name__)
 _POLL_S = 1.0
 _RUN = 250  # messages; an agent's queue holds 32 runs
 
@@ -27,10 +25,22 @@ class Run(ConsumerMessage):
     run: Sequence[Any]
 
 
+class Span(NamedTuple):
+    """Offsets that were fetched and not handed over. With `once` none of them may come twice.
+
+    Of a changelog, where that does no harm, the next fetch may begin further on: compaction leaves offsets without messages.
+    """
+
+    begin: int
+    end: int
+    once: bool
+
+
 class Consumer(driver.Consumer):
     """Faust's consumer, which commits only what was worked off, and hands over messages in runs."""
 
     _n_acked: int
+    _unsought = False  # whether the streams' partitions were resumed, and their committed offsets are still to be sought
 
     def _new_consumer_thread(self) -> Any:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -46,6 +56,17 @@ class Consumer(driver.Consumer):
             self._acked_index[tp].clear()
         offset: int | None = self.transport.settled(tp)
         return offset
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Resume fetching. After a recovery of tables Faust does so before it seeks: what it fetches between would come twice."""
+        tps = set(tps)
+        self._unsought = any(tp.topic not in self.app.tables.changelog_topics for tp in tps)
+        super().resume_partitions(tps)
+
+    def resume_flow(self) -> None:
+        """Hand messages to agents again: Faust's last step, whether or not it could seek."""
+        self._unsought = False
+        super().resume_flow()
 
     async def rewind(self, tp: TP, offset: int) -> None:
         """Read the partition again from `offset`.
@@ -74,30 +95,32 @@ class Consumer(driver.Consumer):
             self.diag.unset_flag(CONSUMER_FETCHING)
 
     async def _fetched(self) -> list[tuple[TP, Any]]:
-        """What was fetched, by partition in turn; nothing where partitions move meanwhile: it is read again then."""
-        generation = self.app.consumer_generation_id
+        """What was fetched, by partition in turn; what must not be handed over now is fetched again.
+
+        That is all of it where partitions move meanwhile, and streams' messages where these are still to be sought.
+        """
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # the generation is that of what is fetched, and not that of before the wait
+        generation, unsought = self.app.consumer_generation_id, self._unsought
         records, active = await self._wait_next_records(_POLL_S)
         if records is None or self.should_stop:
             return []
-        if not self.flow_active or self.app.consumer_generation_id != generation:
-            await self._seek_back()
-            return []
+        unsought = unsought or self._unsought  # a poll that began before streams were resumed may bring theirs
+        stale = not self.flow_active or self.app.consumer_generation_id != generation
         changelogs = self.app.tables.changelog_topics
         found: list[tuple[TP, Any]] = []
+        left: dict[TP, Span] = {}
         for tp, messages in records.items():
-            if active is None or tp in active or tp in self._buffered_partitions:
+            if stale or (unsought and tp.topic not in changelogs):
+                left[tp] = Span(messages[0].offset, messages[-1].offset + 1, once=tp.topic not in changelogs)
+            elif active is None or tp in active or tp in self._buffered_partitions:
                 if tp.topic in changelogs:
                     found += [(tp, self._to_message(tp, message)) for message in messages]
                 else:
                     found += [(tp, self._run(tp, messages[start : start + _RUN])) for start in range(0, len(messages), _RUN)]
+        if left:
+            await self._thread.fetch_again(left)
         return found
-
-    async def _seek_back(self) -> None:
-        """As Faust's `getmany` does where the flow has stopped: what was fetched is dropped, and read again from the committed offset."""
-        try:
-            await self.perform_seek()
-        except Exception as error:  # noqa: BLE001 — the seek at the end of the rebalance puts it right
-            _log.warning("seek_failed", error=repr(error))
 
     def _run(self, tp: TP, messages: Sequence[Any]) -> Run:
         last = messages[-1]
@@ -156,6 +179,24 @@ def _resumed(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread of the aiokafka consumer, with a fetch that waits as long as the transport says."""
+
+    async def fetch_again(self, spans: Mapping[TP, Span]) -> None:
+        """Go back to where what was fetched of partitions begins, unless somebody has sought since: it ends where the next fetch begins.
+
+        Faust seeks to what is committed instead. For a table's changelog, which nobody commits, that is not where its recovery was: it then
+        waits for ever for what was dropped, or goes on behind it, and the table lacks it for good.
+        """
+        await self.call_thread(self._fetch_again, spans)
+
+    async def _fetch_again(self, spans: Mapping[TP, Span]) -> None:
+        consumer = self._ensure_consumer()
+        for tp, span in spans.items():
+            try:
+                position = await asyncio.wait_for(consumer.position(tp), _POLL_S)
+                if position == span.end or (position > span.end and not span.once):
+                    consumer.seek(tp, span.begin)
+            except (IllegalStateError, TimeoutError):  # it has moved, or is sought anew
+                continue
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -18,6 +18,8 @@ PANELS = (
         "{{stage}}",
         "s",
     ),
+    ("Ledger: in flight by partition", "groundswell_ledger_in_flight_messages > 0", "{{stage}} {{topic}}/{{partition}}", "short"),
+    ("Ledger: not counted", "groundswell_ledger_uncounted_messages", "{{stage}} {{topic}}/{{partition}}", "short"),
     ("Dead letters a second", "sum by (stage, topic) (rate(groundswell_records_dead_total[5m]))", "{{stage}} {{topic}}", "ops"),
     ("Tries again a second", "sum by (stage) (rate(groundswell_retries_total[5m]))", "{{stage}}", "ops"),
     ("Matches a second by rule", "sum by (rule) (rate(groundswell_matches_total[5m]))", "{{rule}}", "ops"),

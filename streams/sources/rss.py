@@ -11,9 +11,8 @@ from typing import Any
 
 import feedparser
 import httpx
-from apscheduler.schedulers.blocking import BlockingScheduler
 
-from core import log
+from core import log, metrics
 from core.clock import Clock, from_epoch_s
 from core.codec import encode
 from core.errors import Retryable
@@ -101,13 +100,8 @@ def poll_into(feeds: list[Feed], client: httpx.Client, clock: Clock, send: Calla
             for item in poll(feed, client, clock):
                 send(Outgoing(NEWS_RAW.name, encode(item), key=(item.id or "").encode() or None))
                 count += 1
+                metrics.FEED_ITEMS.inc()
         except Retryable as error:
+            metrics.FEED_FAILURES.inc()
             _log.warning("feed_failed", feed=feed.url, error=str(error))
     return count
-
-
-def schedule(job: Callable[[], None], *, every_s: float) -> BlockingScheduler:
-    """A scheduler that runs `job` now and then every `every_s` seconds, never twice at once; `start()` blocks."""
-    scheduler = BlockingScheduler(timezone=UTC)
-    scheduler.add_job(job, "interval", seconds=every_s, max_instances=1, coalesce=True, next_run_time=datetime.now(UTC))
-    return scheduler

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,9 +21,14 @@ SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode
 
 @dataclass
 class Receiver:
-    """A webhook's receiver; `got` maps webhook-id to the verified bodies that came under it."""
+    """A webhook's receiver; `got` maps webhook-id to the verified bodies that came under it.
+
+    With a `status` of 400 or more it takes nothing, answers that, and counts in `turned_away`.
+    """
 
     url: str = ""
+    status: int = 204
+    turned_away: int = 0
     got: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
@@ -34,9 +39,9 @@ class Receiver:
 
 
 @contextmanager
-def open_receiver() -> Iterator[Receiver]:
+def open_receiver(known: Receiver | None = None, *, port: int = 0) -> Iterator[Receiver]:
     """A real HTTP server that verifies each delivery with the reference library and answers 400 to a bad signature."""
-    state = Receiver()
+    state = known or Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -47,14 +52,17 @@ def open_receiver() -> Iterator[Receiver]:
                 state.refused.append(repr(error))
                 self.send_response(400)
             else:
-                state.got.setdefault(self.headers["webhook-id"], []).append(json.loads(body))
-                self.send_response(204)
+                if state.status < 400:
+                    state.got.setdefault(self.headers["webhook-id"], []).append(json.loads(body))
+                else:
+                    state.turned_away += 1
+                self.send_response(state.status)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}/hook"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield state
@@ -75,11 +83,16 @@ def environment(receiver: Receiver | None) -> dict[str, str]:
 
 
 def groundswell(
-    *arguments: str | Path, receiver: Receiver | None = None, status: int = 0, stdin: str = "", timeout_s: float = 900
+    *arguments: str | Path,
+    receiver: Receiver | None = None,
+    status: int = 0,
+    stdin: str = "",
+    timeout_s: float = 900,
+    variables: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Runs `groundswell ARGUMENTS` to its end; fails the test where its status is not `status`."""
+    """Runs `groundswell ARGUMENTS` to its end, with `variables` in its environment; fails the test where its status is not `status`."""
     command = [sys.executable, "-m", "groundswell", *map(str, arguments)]
-    env = environment(receiver)
+    env = environment(receiver) | dict(variables or {})
     done = subprocess.run(command, cwd=ROOT, env=env, input=stdin, text=True, capture_output=True, timeout=timeout_s)
     assert done.returncode == status, f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done

@@ -95,6 +95,22 @@ def test_listing(store: AlertStore) -> None:
     assert msgspec.json.decode(msgspec.json.encode(store.list_alerts(1)))[0]["alert_id"] == "a4"
 
 
+def test_what_closed_long_ago_and_is_delivered_is_forgotten(store: AlertStore) -> None:
+    hour = timedelta(hours=1)
+    for name in ("open", "recent", "undelivered", "old"):
+        store.record(transition(name), ["console"] if name in ("undelivered", "old") else [])
+    for name, closed in (("recent", NOW + 5 * hour), ("undelivered", NOW + hour), ("old", NOW + hour)):
+        store.record(transition(name, AlertState.INACTIVE, at=closed), [])
+    (delivery,) = store.deliveries("old")
+    store.mark_delivered(delivery, NOW)
+    assert store.forget(NOW + hour) == 0, "it closed at that very moment"
+    assert store.forget(NOW + 2 * hour) == 1
+    assert {alert.alert_id for alert in store.list_alerts()} == {"open", "recent", "undelivered"}
+    assert not store.transitions("old")
+    assert not store.deliveries("old")
+    assert len(store.deliveries("undelivered")) == 1
+
+
 def test_a_claim_leases_and_an_expired_lease_is_claimable_again(store: AlertStore) -> None:
     store.record(transition(), ["console"])
     first = store.claim_due(NOW, 10, 60.0)

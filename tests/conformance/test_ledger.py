@@ -35,6 +35,15 @@ def test_a_batch_that_comes_again_is_counted_once(ledger: Ledger) -> None:
     assert (entry.offset, entry.passed, entry.absorbed, entry.dead, entry.read) == (2, 1, 1, 1, 3)
 
 
+def test_a_row_remembers_where_it_began_and_other_epochs_how_far_they_came(ledger: Ledger, database_url: str) -> None:
+    ledger.settle("index", {("text.scored", 0): {4: PASSED, 5: ABSORBED}})
+    ledger.settle("index", {("text.scored", 0): {6: PASSED}})
+    assert [(entry.first, entry.offset) for entry in ledger.entries()] == [(4, 6)]
+    with opened(database_url, "another") as other:
+        assert other.earlier() == {("index", "text.scored", 0): 6}
+        assert (ledger.earlier(), other.epochs()) == ({}, ["e"])
+
+
 def test_totals_balance(ledger: Ledger) -> None:
     ledger.settle("score_texts", {("news.raw", 0): dict.fromkeys(range(5), PASSED) | {5: DEAD}})
     ledger.settle("admit", {("transactions.raw", 1): dict.fromkeys(range(3), PASSED) | {3: DEAD}})

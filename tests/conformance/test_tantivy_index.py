@@ -157,7 +157,7 @@ async def test_an_index_of_another_mapping_is_refused(tmp_path: Path, *, writabl
     await index.write(posts("a"))
     await index.close()
     (tmp_path / "mapping.sha256").write_text("0" * 64)
-    with pytest.raises(ConfigError, match="built by another version; delete the folder and index again"):
+    with pytest.raises(ConfigError, match="built by another version: delete the folder"):
         TantivyIndex.open(tmp_path, writable=writable)
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import httpx
 
-Fault = Literal["429", "429 in half of the items", "lose the answer", "never answer"]
+Fault = Literal["429", "429 in half of the items", "lose the answer", "never answer", "slow"]
+_SLOW_S = 3.0
 _BUSY = b'{"error":{"type":"es_rejected_execution_exception","reason":"queue is full"},"status":429}'
 _REQUEST_HEADERS = ("Content-Type", "Accept")
 
@@ -52,6 +53,8 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
                     proxy.ended.wait(60)
                     self.close_connection = True
                     return
+                case "slow":
+                    proxy.ended.wait(_SLOW_S)
                 case "429 in half of the items":
                     body, whole = _first_half(body), body
             answer = self._forwarded(body)

@@ -36,8 +36,8 @@ class Workers:
         self._folder = folder
         self._all: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, fault: str = "") -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.live.plain_worker", self.settings.broker, str(self._folder), name, fault]
+    def start(self, name: str, fault: str = "", *, module: str = "plain_worker") -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", f"tests.live.{module}", self.settings.broker, str(self._folder), name, fault]
         with (self._folder / f"{name}.log").open("ab") as output:
             started = subprocess.Popen(command, cwd=ROOT, env=environment(None), stdout=output, stderr=output)
         self._all.append(started)
@@ -49,6 +49,10 @@ class Workers:
     def ids(self) -> Counter[str]:
         """How often each id was worked off, by any worker."""
         return Counter(line for file in self._folder.glob("*.ids") for line in file.read_text("utf-8").splitlines())
+
+    def forgotten(self) -> list[str]:
+        """What a worker's table should have held of a partition, and did not."""
+        return [line for file in self._folder.glob("*.forgotten") for line in file.read_text("utf-8").splitlines()]
 
     def committed(self) -> int:
         places = self.offsets.ends([NEWS_RAW.name])
@@ -96,15 +100,20 @@ def test_a_batch_whose_work_raises_loses_nothing(workers: Workers) -> None:
     assert set(workers.ids()) == {str(number) for number in range(500) if number % 10 != 7}
 
 
-def test_input_of_a_transactional_producer_is_committed_to_its_end(workers: Workers) -> None:
-    """Its markers are holes in the offsets; Faust commits about one offset a tick from the first on."""
-    producer: Any = confluent_kafka.Producer({"bootstrap.servers": workers.settings.broker, "transactional.id": "test"})
+def send_in_transactions(broker: str, count: int, *, each: int = 50) -> None:
+    """Send to one partition, `each` in a transaction; the markers of the transactions are holes in its offsets."""
+    producer: Any = confluent_kafka.Producer({"bootstrap.servers": broker, "transactional.id": "test"})
     producer.init_transactions(60)
-    for begin in range(0, 1_000, 50):
+    for begin in range(0, count, each):
         producer.begin_transaction()
-        for number in range(begin, begin + 50):
+        for number in range(begin, begin + each):
             producer.produce(NEWS_RAW.name, b"%d" % number, partition=0)
         producer.commit_transaction(60)
+
+
+def test_input_of_a_transactional_producer_is_committed_to_its_end(workers: Workers) -> None:
+    """Faust commits up to one hole further a tick."""
+    send_in_transactions(workers.settings.broker, 1_000)
     worker = workers.start("a")
     wait_until(lambda: workers.committed() >= workers.end() - 1, "all but the last marker is committed")
     assert set(workers.ids()) == {str(number) for number in range(1_000)}
@@ -112,6 +121,18 @@ def test_input_of_a_transactional_producer_is_committed_to_its_end(workers: Work
 
 
 def test_a_worker_that_joins_under_load_loses_nothing(workers: Workers) -> None:
+    sent = join_under_load(workers, JOINS)
+    wait_until(lambda: workers.committed() == workers.end() == sent, "all that was sent is committed")
+    lost = {str(number) for number in range(sent)} - set(workers.ids())
+    assert lost == set()
+    if forgotten := workers.forgotten():
+        pytest.xfail(
+            f"known to happen on an overloaded machine: a worker's table lacks {len(forgotten)} of what it was asked for"
+        )
+
+
+def join_under_load(workers: Workers, joins: int, *, module: str = "plain_worker") -> int:
+    """How many messages were sent while workers joined; each that joined took over from the one before, which was stopped or killed."""
     stop, sent = threading.Event(), 0
 
     def load() -> None:
@@ -126,11 +147,11 @@ def test_a_worker_that_joins_under_load_loses_nothing(workers: Workers) -> None:
     feed = threading.Thread(target=load)
     feed.start()
     try:
-        old = workers.start("first")
+        old = workers.start("first", module=module)
         wait_until(lambda: workers.committed() > 100, "the first worker works")
-        for join in range(JOINS):
+        for join in range(joins):
             name = f"join{join}"
-            new = workers.start(name)
+            new = workers.start(name, module=module)
             wait_until(lambda name=name: _has_worked(workers, name), f"join {join} works")  # type: ignore[misc]
             old.send_signal(signal.SIGKILL if join % 2 else signal.SIGTERM)
             old.wait()
@@ -138,14 +159,42 @@ def test_a_worker_that_joins_under_load_loses_nothing(workers: Workers) -> None:
     finally:
         stop.set()
         feed.join()
-    wait_until(lambda: workers.committed() == workers.end() == sent, "all that was sent is committed")
-    lost = {str(number) for number in range(sent)} - set(workers.ids())
-    assert lost == set()
+    return sent
 
 
 def _has_worked(workers: Workers, name: str) -> bool:
     file = workers._folder / f"{name}.ids"
     return file.exists() and file.stat().st_size > 0
+
+
+def test_a_worker_that_recovers_a_table_reads_nothing_twice(workers: Workers) -> None:
+    """Faust resumes fetching before it has sought the committed offsets, and hands out what it fetched until then."""
+    send(workers.settings, range(200))
+    first = workers.start("first")
+    wait_until(lambda: workers.committed() == 200, "the first worker has filled the table")
+    first.send_signal(signal.SIGTERM)
+    first.wait()
+    send(workers.settings, range(200, 5_000))
+    workers.start("second", "seeks late")
+    wait_until(lambda: workers.committed() == 5_000, "all is committed")
+    assert workers.ids() == {str(number): 1 for number in range(5_000)}
+
+
+def test_what_is_read_again_for_one_stage_is_not_worked_off_again_by_another(workers: Workers) -> None:
+    """Seeking back sends what lies in agents' queues once more, to every stage of the topic."""
+    send(workers.settings, range(5_000))
+    workers.start("first", "reads again")
+    wait_until(lambda: workers.committed() == 5_000, "all is committed")
+    assert workers.ids() == {str(number): 1 for number in range(5_000)}
+
+
+def test_a_worker_that_recovers_too_late_begins_again(workers: Workers) -> None:
+    """Faust's recovery ends for good where the broker is slow to answer."""
+    send(workers.settings, range(500))
+    workers.start("first", "seeks too late")
+    wait_until(lambda: workers.committed() == 500, "all is committed", seconds=80)
+    assert "recovery_begins_again" in workers.log("first")
+    assert set(workers.ids()) == {str(number) for number in range(500)}
 
 
 @pytest.mark.parametrize("fault", ["hangs", "commits nothing"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tantivy
 
 from commands import wiring
 from tests.acceptance.product import Receiver, groundswell, open_receiver, start
@@ -67,6 +68,7 @@ def test_the_whole_path_with_a_kill_in_the_middle(broker: KafkaServer, tmp_path:
         _mend_the_dead_letter(address, tmp_path)
         wait_until_done(address, worker)
         assert search_total(data, 'title:"mended title"') == 1
+        _check_conservation(address, data)
         frauds = json.loads(groundswell("search", "fraud_score >= 0.9", "--json", "--data", data).stdout)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0
@@ -74,6 +76,7 @@ def test_the_whole_path_with_a_kill_in_the_middle(broker: KafkaServer, tmp_path:
             hit["id"] for hit in frauds["hits"]
         }
         assert receiver.refused == []
+    _check_that_a_lost_document_is_told(address, data)
 
 
 def search_total(data: Path, query: str) -> int:
@@ -121,6 +124,28 @@ def _check_index(data: Path) -> None:
     assert search_total(data, "kind:news") == TAKEN["news"]
     assert search_total(data, "kind:social") == TAKEN["social"]
     assert search_total(data, "kind:transaction") == TAKEN["transactions"]
+
+
+def _check_conservation(address: str, data: Path) -> None:
+    lines = json_lines("ledger", "--deep", "--wait", "300", "--broker", address, "--data", data)
+    assert [line["of"] for line in lines if line["holds"] is not True] == []
+    (index,) = (line for line in lines if line["check"] == "index")
+    assert index["ids"] == index["documents"] == sum(TAKEN.values()) - TAKEN["labels"] + 1
+    (letters,) = (line for line in lines if line["check"] == "dead letters")
+    assert (letters["counted"], letters["letters"]) == (1, 1)
+
+
+def _check_that_a_lost_document_is_told(address: str, data: Path) -> None:
+    lost = json.loads(groundswell("search", "kind:news", "--json", "--size", "1", "--data", data).stdout)["hits"][0]["id"]
+    writer = tantivy.Index.open(str(data / "index")).writer()
+    writer.delete_documents_by_term("id", lost)
+    writer.commit()
+    writer.wait_merging_threads()
+    told = groundswell("ledger", "--deep", "--broker", address, "--data", data, status=1).stderr
+    assert f"events in the index does not hold: 1 missing: {lost}" in told
+    assert groundswell("ledger", "--broker", address, "--data", data).stderr == ""
+    assert "; 0 refused; 0 are no longer" in groundswell("index", "rebuild", "--broker", address, "--data", data).stdout
+    assert groundswell("ledger", "--deep", "--broker", address, "--data", data).stderr == ""
 
 
 def _mend_the_dead_letter(address: str, folder: Path) -> None:

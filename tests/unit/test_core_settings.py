@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from core.settings import load_settings, rows
+from core.settings import Settings, as_environment, load_settings, rows
 
 
 def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
@@ -66,3 +66,9 @@ def test_lists_are_separated() -> None:
 
 def test_every_setting_has_help() -> None:
     assert all(len(row.help) > 20 for row in rows())
+
+
+def test_what_is_handed_on_by_the_environment_is_read_as_it_was() -> None:
+    some = Settings(web_names=("a", "b"), feeds=("http://a/", "http://b/"), watchlists=(Path("x"), Path("y")), lateness_s=5.5)
+    for settings in (Settings(), some):
+        assert load_settings(environ=as_environment(settings)) == settings

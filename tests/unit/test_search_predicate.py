@@ -41,6 +41,25 @@ def test_a_document_that_no_index_takes_does_not_match_nor_fail(query: str, docu
     assert predicate(query)(document) is False
 
 
+@pytest.mark.parametrize(
+    ("query", "matched"),
+    [
+        ("kind:(news or social)", True),
+        ("kind:(social or transaction)", False),
+        ("topic.labels:(debt or europe)", True),
+        ("topic.labels:(debt or asia)", False),
+        ("kind:social or source:wire", True),
+        ("kind:social or kind:n*", True),
+        ("extra.desk:(x or y)", True),
+        ("extra.d*:(x or z)", False),
+        ("not kind:(news or social)", False),
+    ],
+)
+def test_one_of_several_values_may_be_there(query: str, matched: bool) -> None:
+    event = {"kind": "news", "source": "wire", "topic": {"labels": ["bonds", "europe"]}, "extra": {"desk": "y"}}
+    assert predicate(query)(event) is matched
+
+
 def test_a_predicate_leaves_the_document_as_it_was() -> None:
     document = {"id": "a", "extra": {"x": [1, {"y": 2}]}, "entities": [{"name": "N"}]}
     before = repr(document)

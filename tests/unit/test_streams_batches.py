@@ -12,11 +12,12 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.types import TP
 
+from core import metrics
 from core.errors import Retryable
 from core.topics import LABELS_RAW, TRANSACTIONS_BY_ID, TRANSACTIONS_RAW
 from streams.batches import BatchRunner, Stage
 from streams.dead_letters import DeadRatio
-from streams.ledger import PASSED
+from streams.ledger import PASSED, Tally
 from streams.messages import Outgoing, Received, Worked
 from streams.sender import Sender
 from streams.silence import Silence, Tide, Watched, payment_promises
@@ -60,6 +61,7 @@ class App:
     assigned: set[TP] = field(default_factory=set)
     ends: dict[TP, int] = field(default_factory=dict)
     _committed_offset: dict[TP, int] = field(default_factory=dict)
+    rewound: list[tuple[TP, int]] = field(default_factory=list)
 
     @property
     def consumer(self) -> "App":
@@ -82,12 +84,21 @@ class App:
         """Where partitions begin."""
         return dict.fromkeys(places, 0)
 
+    def highwater(self, place: TP) -> int:
+        """The end of a partition."""
+        return self.ends[place]
+
+    async def rewind(self, place: TP, offset: int) -> None:
+        """Note the wish to read again."""
+        self.rewound.append((place, offset))
+
 
 @dataclass
 class Counts:
-    """A ledger that remembers what it was told."""
+    """A ledger that remembers what it was told, and does not answer the first `away` questions."""
 
     told: list[Any] = field(default_factory=list)
+    away: int = 0
 
     def settle(self, stage: str, tallies: Any) -> None:
         """Count."""
@@ -95,7 +106,28 @@ class Counts:
 
     def settled(self, *_: Any) -> int | None:
         """Nothing is known from before."""
+        if self.away:
+            self.away -= 1
+            raise Retryable("the database did not answer")
         return None
+
+
+class MovingProducer(Producer):
+    """Partitions move to another worker while it sends."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+        """Take a batch as the partitions move."""
+        self._app.consumer_generation_id += 1
+        return await super().send_batch(batch, topic, partition=partition)
+
+
+async def send_on(_: Sequence[Received]) -> Worked:
+    """One message, whatever the batch."""
+    return Worked(outgoing=[Outgoing("out", b"y")])
 
 
 def test_messages_go_out_in_batches_by_partition_and_in_order() -> None:
@@ -135,26 +167,120 @@ def settle(app: App, counts: Counts, work: Any) -> BatchRunner:
 
 def test_a_batch_is_counted_and_may_be_committed_once_it_is_sent() -> None:
     app, counts = App(), Counts()
-
-    async def work(_: Sequence[Received]) -> Worked:
-        return Worked(outgoing=[Outgoing("out", b"y")])
-
-    runner = settle(app, counts, work)
+    runner = settle(app, counts, send_on)
     assert app.producer.logs == {("out", 0): [1]}
     assert counts.told == [("test", {("news.raw", 0): {7: PASSED}})]
-    assert runner.worked_to("test", ("news.raw", 0)) == 8
+    assert runner.places.worked_to("test", ("news.raw", 0)) == 8
 
 
-def test_what_moved_to_another_worker_meanwhile_is_not_counted() -> None:
+def test_what_a_stage_takes_back_is_taken_off_the_next_counts() -> None:
+    """Counters only rise: a batch that only takes back must not end the worker."""
+    runner = BatchRunner(App(), Counts(), Sender(App(), partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    counted = []
+    for tally in (Tally(absorbed=2), Tally(absorbed=-3, dead=3), Tally(absorbed=5)):
+        runner._count("taking back", Worked(), {("labels.raw", 0): {7: tally}})
+        labels = ({"stage": "taking back", "outcome": outcome} for outcome in ("absorbed", "dead"))
+        counted.append([metrics.REGISTRY.get_sample_value("groundswell_records_total", each) for each in labels])
+    assert counted == [[2, 0], [2, 3], [4, 3]]
+
+
+def test_what_moved_to_another_worker_while_it_was_worked_off_is_neither_sent_nor_counted() -> None:
     app, counts = App(), Counts()
 
-    async def work(_: Sequence[Received]) -> Worked:
+    async def work(batch: Sequence[Received]) -> Worked:
         app.consumer_generation_id += 1
-        return Worked(outgoing=[Outgoing("out", b"y")])
+        return Worked(outgoing=[Outgoing("out", b"y")], dead=[(batch[0], "refused")])
 
     runner = settle(app, counts, work)
+    assert app.producer.logs == {}
     assert counts.told == []
-    assert runner.worked_to("test", ("news.raw", 0)) is None
+    assert runner.places.worked_to("test", ("news.raw", 0)) is None
+
+
+def test_what_moved_to_another_worker_while_it_was_sent_is_not_counted() -> None:
+    app, counts = App(), Counts()
+    app.producer = MovingProducer(app)
+    runner = settle(app, counts, send_on)
+    assert app.producer.logs == {("out", 0): [1]}
+    assert counts.told == []
+    assert runner.places.worked_to("test", ("news.raw", 0)) is None
+
+
+def test_a_ledger_that_is_away_is_waited_for_before_a_batch_and_passed_over_between_them() -> None:
+    place = TP("news.raw", 0)
+    app, counts = App(assigned={place}, ends={place: 8}, _committed_offset={place: 7}), Counts(away=2)
+    runner = BatchRunner(app, counts, Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    batch = [Received("news.raw", 0, 7, None, b"x", 0.0)]
+    asyncio.run(runner.read_missing_ends())
+    assert counts.away == 1
+    assert asyncio.run(runner._without_holes(Stage("test", passed_on, 10), batch)) == batch
+    assert counts.away == 0
+
+
+@pytest.mark.parametrize(("committed", "begin"), [({}, 0), ({TP("news.raw", 0): 5}, 5)])
+def test_what_faust_skips_before_anything_is_settled_is_read(committed: dict[TP, int], begin: int) -> None:
+    place = TP("news.raw", 0)
+    app = App(assigned={place}, ends={place: 8}, _committed_offset=committed)
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    stage = Stage("score_texts", passed_on, 10)
+    skipped = [Received("news.raw", 0, 7, None, b"x", 0.0)]
+    assert asyncio.run(runner._without_holes(stage, skipped)) == []
+    assert app.rewound == [(place, begin)]
+    again = [Received("news.raw", 0, offset, None, b"x", 0.0) for offset in range(begin, 8)]
+    assert asyncio.run(runner._without_holes(stage, again)) == again
+
+
+def test_what_faust_skips_at_the_end_before_anything_is_settled_is_read() -> None:
+    place = TP("news.raw", 0)
+    app = App(assigned={place}, ends={place: 8})
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    for _ in range(2):
+        asyncio.run(runner.read_missing_ends())
+    assert app.rewound == [(place, 0)]
+
+
+def test_runs_are_worked_off_up_to_what_is_missing() -> None:
+    places = [TP("news.raw", number) for number in range(2)]
+    app = App(assigned=set(places), ends=dict.fromkeys(places, 12), _committed_offset={places[0]: 7, places[1]: 3})
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=2), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    stage = Stage("score_texts", passed_on, 10)
+
+    def taken(*offsets: tuple[int, int]) -> list[tuple[int, int]]:
+        batch = [Received("news.raw", partition, offset, None, b"x", 0.0) for partition, offset in offsets]
+        return [(each.partition, each.offset) for each in asyncio.run(runner._without_holes(stage, batch))]
+
+    assert taken((0, 7), (0, 8), (1, 3), (0, 9)) == [(0, 7), (0, 8), (1, 3), (0, 9)]
+    assert taken((1, 4), (1, 5), (0, 11), (0, 12)) == [(1, 4), (1, 5)]
+    assert app.rewound == [(places[0], 10)]
+    assert taken((1, 6), (0, 10), (0, 11), (0, 12), (0, 13)) == [(1, 6), (0, 10), (0, 11), (0, 12), (0, 13)]
+
+
+class Moving(App):
+    """Partitions move as soon as somebody waits for the broker."""
+
+    async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
+        self.consumer_generation_id += 1
+        self.assigned = set()
+        return dict.fromkeys(places, 0)
+
+    def highwater(self, place: TP) -> int:
+        assert place in self.assigned, "Partition is not assigned"
+        return self.ends[place]
+
+
+def test_what_moves_while_its_beginning_is_asked_for_is_left_to_its_new_owner() -> None:
+    place = TP("news.raw", 0)
+    app = Moving(assigned={place}, ends={place: 8})
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    asyncio.run(runner.read_missing_ends())
+    app.assigned = {place}
+    skipped = [Received("news.raw", 0, 7, None, b"x", 0.0)]
+    assert asyncio.run(runner._without_holes(Stage("index", passed_on, 10), skipped)) == []
+    assert app.rewound == []
+
+
+async def passed_on(_: Sequence[Received]) -> Worked:
+    return Worked()
 
 
 def test_nothing_of_a_generation_is_begun_once_it_is_given_away() -> None:

@@ -101,10 +101,14 @@ def test_a_place_that_is_none_is_refused(text: str) -> None:
         DeadPlace.parse(text)
 
 
-def arrivals(verdicts: str, offsets: list[int], settled: int | None) -> None:
-    """Hold a partition's verdicts, written w, r and l, against what is expected."""
-    partition = Continuity(settled=lambda: settled)
-    assert "".join(partition.judge(offset).value[0] for offset in offsets) == verdicts
+def arrivals(expected: str, offsets: list[int], settled: int | None) -> None:
+    """Hold a partition's verdicts, against what is expected."""
+    assert verdicts(Continuity(settled=lambda: settled), *offsets) == expected
+
+
+def verdicts(partition: Continuity, *offsets: int) -> str:
+    """A partition's verdicts, written w, d, r and l."""
+    return "".join(partition.judge(offset).value[0] for offset in offsets)
 
 
 def test_what_is_missing_is_read_again() -> None:
@@ -124,6 +128,31 @@ def test_a_hole_that_was_read_again_in_part_is_read_again_again() -> None:
 def test_messages_that_come_twice_are_worked_off_twice() -> None:
     arrivals("wwww", [5, 6, 5, 6], settled=4)
     arrivals("ww", [2, 3], settled=9)
+
+
+def test_what_was_read_again_and_lay_in_a_queue_is_worked_off_once() -> None:
+    partition = Continuity(settled=lambda: 4)
+    assert verdicts(partition, 5, 6, 7) == "www"
+    partition.sought(6)
+    assert verdicts(partition, 8, 6) == "wd"
+    partition.sought(6, 9)
+    assert verdicts(partition, 7, 8, 9, 10) == "ddww"
+    assert verdicts(partition, 6, 7) == "ww", "nobody has sought these: the topic may have been made anew"
+
+
+def test_what_is_read_again_twice_is_a_repeat_up_to_the_latter_end() -> None:
+    partition = Continuity(settled=lambda: -1)
+    assert verdicts(partition, 0, 1, 2, 3, 4) == "wwwww"
+    partition.sought(1, 6)
+    partition.sought(3, 8)
+    assert verdicts(partition, 5, 1, 2, 3, 4, 5, 6, 7, 3, 6, 7, 8) == "wdddddwwdddw"
+
+
+def test_a_hole_that_is_read_again_is_worked_off_whatever_is_a_repeat() -> None:
+    partition = Continuity(settled=lambda: 4)
+    assert verdicts(partition, 5, 8, 9) == "wrl"
+    partition.sought(6, 10)
+    assert verdicts(partition, 6, 7, 8, 9, 10) == "wwwww"
 
 
 def test_what_the_ledger_has_settled_is_done_where_it_is_certain() -> None:

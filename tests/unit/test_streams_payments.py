@@ -25,6 +25,7 @@ from core.topics import (
 from models.fraud.offline import score_stream
 from models.fraud.score import FraudScore
 from models.fraud.windows import FeatureRow
+from streams.embedded import forget_offsets
 from streams.ledger import Tally
 from streams.messages import Outgoing
 from tests.unit.payment_stages import NOW, Broker, EchoScorer, Worker, alive, run
@@ -257,8 +258,24 @@ def test_what_nobody_looks_back_on_is_deleted(tmp_path: Path) -> None:
     ((letter, reason),) = broker.dead
     assert "no payment 'nowhere' came within 30 days" in reason
     assert (letter.topic, decode_label(letter.value, NOW)) == (LABELS_RAW.name, stray)
+    joined = broker.total("join_labels")
+    assert (joined.dead, joined.passed) == (1, len(past.labels))
     whole = History([*past.payments, *later], past.labels)
     assert streamed(broker) == {name: {score} for name, score in whole.offline().items()}
+
+
+def test_payments_on_a_broker_made_anew_are_scored_beside_the_histories_of_before(tmp_path: Path) -> None:
+    """The embedded broker ends with its run, and its offsets begin at 0 again: what a merge has taken of the old one says nothing."""
+    past = history(random.Random(8), 30)
+    half = past.payments[len(past.payments) // 2].time
+    before, after = ([each for each in past.payments if (each.time < half) is early] for early in (True, False))
+    first, worker = _drained(tmp_path, arrivals(random.Random(8), History(before, []), jitter_s=0.0))
+    worker.files.close()
+    assert forget_offsets(tmp_path) == 6
+    second, _ = _drained(tmp_path, arrivals(random.Random(9), History(after, []), jitter_s=0.0))
+    whole = {name: {score} for name, score in History(past.payments, []).offline().items()}
+    assert streamed(first) | streamed(second) == whole
+    assert second.total("score_transactions").passed == len(after)
 
 
 def _keys(worker: Worker, stage: str) -> set[str]:
