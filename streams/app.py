@@ -38,6 +38,7 @@ from search.index import Index
 from streams.alerting import EvaluateSeries, MatchRules, RouteTransitions
 from streams.backlog import GROUP, READERS
 from streams.batches import BatchRunner, Stage, Work
+from streams.changelog import Changelogs
 from streams.indexing import IndexEvents
 from streams.kafka_client import MAX_REQUEST_BYTES
 from streams.ledger import Ledger
@@ -79,9 +80,10 @@ def build_app(settings: Settings, deps: Deps) -> faust.App:
     fresh_broker = not settings.declare_topics
     runner = BatchRunner(app, deps.ledger, sender, max_dead_ratio=settings.max_dead_ratio, fresh_broker=fresh_broker)
     app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=settings.fetch_wait_ms, settled=runner.places.settled)
-    payment_stages, learn = _payment_stages(app, settings, deps, (sender, tide))
+    app.tables.changelogs = Changelogs(sender, settings.broker.split(","), fetch_wait_ms=settings.fetch_wait_ms)
+    payment_stages, learn = _payment_stages(app, settings, deps, tide)
     texts = Tide()
-    for stage in (*_event_stages(app, settings, deps, (sender, texts)), *payment_stages):
+    for stage in (*_event_stages(app, settings, deps, texts), *payment_stages):
         _register(app, runner, stage)
     payments_raw, texts_raw = ([topic.name for topic in READERS[name]] for name in ("admit", "score_texts"))
     for watched in (
@@ -133,7 +135,7 @@ def _faust_app(settings: Settings) -> faust.App:
 
 
 def _register(app: faust.App, runner: BatchRunner, stage: Stage) -> None:
-    """Make an agent of a stage. Its topics carry raw bytes: records are decoded, and refused, by our own code."""
+    """Make an agent of a stage, and have its table recovered. Topics carry raw bytes: our own code decodes records, and refuses them."""
     source = app.topic(
         *(topic.name for topic in READERS[stage.name]),
         value_serializer="raw",
@@ -145,13 +147,15 @@ def _register(app: faust.App, runner: BatchRunner, stage: Stage) -> None:
     async def agent(stream: Any) -> None:
         await runner.run(stage, stream)
 
+    if stage.table is not None:
+        app.tables.states[stage.table.topic] = stage.table
     app.agent(source, name=stage.name)(agent)
 
 
-def _event_stages(app: faust.App, settings: Settings, deps: Deps, shared: tuple[Sender, Tide]) -> list[Stage]:
+def _event_stages(app: faust.App, settings: Settings, deps: Deps, tide: Tide) -> list[Stage]:
     """What works texts and scored events off, message by message."""
-    (sender, tide), partitions = shared, settings.partitions
-    series = StateTable(app, sender, "series", partitions=partitions)
+    partitions = settings.partitions
+    series = StateTable(app, app.tables.changelogs, "series", partitions=partitions)
     sources = {
         scored.name: [source_name(topic.name, number) for topic in topics for number in range(partitions)]
         for scored, topics in ((TEXT_SCORED, READERS["score_texts"]), (TRANSACTIONS_SCORED, READERS["score_transactions"]))
@@ -166,16 +170,16 @@ def _event_stages(app: faust.App, settings: Settings, deps: Deps, shared: tuple[
 
 
 def _payment_stages(
-    app: faust.App, settings: Settings, deps: Deps, shared: tuple[Sender, Tide]
+    app: faust.App, settings: Settings, deps: Deps, tide: Tide
 ) -> tuple[list[Stage], dict[str, Callable[[Iterable[int]], None]]]:
     """What brings payments to their score; all but the first merge their sources by event time. And how the tide learns from them."""
-    (sender, tide), partitions, clock = shared, settings.partitions, deps.clock
+    partitions, clock = settings.partitions, deps.clock
     learn: dict[str, Callable[[Iterable[int]], None]] = {}
 
     def merging(
         name: str, topic: Topic, sources: Sequence[Topic], make: Callable[[Merges, StateTable], Work], hold: bool
     ) -> Stage:
-        table = StateTable(app, sender, TABLES[name], partitions=partitions)
+        table = StateTable(app, app.tables.changelogs, TABLES[name], partitions=partitions)
         merges = Merges(topic, sources, table, tide, partitions, hold)
         learn[topic.name] = merges.learn
         work = make(merges, table)

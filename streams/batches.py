@@ -29,14 +29,17 @@ from streams.ledger import ABSORBED, DEAD, PASSED, Ledger, Tally
 from streams.messages import Place, Received, Worked, received
 from streams.places import Places
 from streams.sender import Sender
-from streams.tables import StateTable
+from streams.tables import NotOurs, StateTable
 from streams.take import take
 
 EXIT_TOO_MANY_DEAD = 3  # a supervisor does not restart this one: a person must look
 EXIT_BUG = 70  # EX_SOFTWARE
+EXIT_TABLE_LOST = 75  # EX_TEMPFAIL
 _RUNS = 16  # of messages that an agent takes at once
 _BATCH_BYTES = 4_000_000  # in a batch; a load of 2,500 payments a second fills one in a second
 _MOVE_WITHIN_S = 6.0  # for what is in hand when partitions move; the group waits for us at most 20 s
+_NOTICED_WITHIN_S = 60.0  # that another worker has our partitions: a session lasts 10 s, the group's wait 20 s
+_POLL_S = 0.1
 
 Work = Callable[[Sequence[Received]], Awaitable[Worked]]
 _log = log.get(__name__)
@@ -153,6 +156,8 @@ class BatchRunner:
         self._moving = True
         self.places.forget()
         for stage in self._stages:
+            if stage.table is not None:
+                stage.table.let_go()
             if stage.forget is not None:
                 stage.forget()
 
@@ -182,7 +187,12 @@ class BatchRunner:
             _leave(stage, batch)
             return
         if stage.table is not None:
-            await self._patiently(stage.name, stage.table.save)
+            try:
+                await self._patiently(stage.name, stage.table.save)
+            except NotOurs as error:
+                await self._until_moved(stage, generation, error)
+                _leave(stage, batch)
+                return
         await self._patiently(stage.name, lambda: asyncio.to_thread(self._ledger.settle, stage.name, tallies))
         if stage.settled is not None:
             stage.settled(tallies)
@@ -190,6 +200,17 @@ class BatchRunner:
         self.places.note_settled(stage.name, tallies)
         self._count(stage.name, worked, tallies)
         metrics.BATCH_SECONDS.labels(stage=stage.name).observe(time.monotonic() - started)
+
+    async def _until_moved(self, stage: Stage, generation: int, error: NotOurs) -> None:
+        """Wait, busy with nothing, until this worker is told what its table says already; it ends where it is not told."""
+        self._busy.discard(stage.name)
+        if not self._busy:
+            self._quiet.set()
+        until = time.monotonic() + _NOTICED_WITHIN_S
+        while self._is_current(generation):
+            if time.monotonic() > until:
+                _end_process(stage, error, EXIT_TABLE_LOST)
+            await asyncio.sleep(_POLL_S)
 
     async def _work(self, stage: Stage, batch: Sequence[Received]) -> tuple[Worked, Sequence[Received]]:
         """What the stage makes of the batch, and of which of its messages: a record that makes it fail is found and becomes a dead letter.
@@ -222,7 +243,7 @@ class BatchRunner:
             return worked
         except Exception as error:  # noqa: BLE001
             if stage.table is not None and before is not None:
-                stage.table.restore(before)
+                stage.table.give_up(before)
             return Worked(dead=[(message, f"unexpected {type(error).__name__}: {error}")])
 
     async def _patiently(self, stage: str, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -297,7 +318,7 @@ def _leave(stage: Stage, batch: Sequence[Received]) -> None:
 def _discard(stage: Stage) -> None:
     """Give up what the stage's work has changed in its table and not saved."""
     if stage.table is not None:
-        stage.table.restore({})
+        stage.table.give_up({})
     if stage.forget is not None:
         stage.forget()
 

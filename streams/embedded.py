@@ -12,6 +12,7 @@ import rocksdict
 from confluent_kafka import Producer
 
 from core.errors import Retryable
+from streams.changelog import MARK_KEY
 from streams.merge import STATE_KEY, TABLES
 
 # The mock cluster answers ApiVersions 4 in a form that kafka-python cannot read; 2.3 is the newest version it speaks with it.
@@ -56,7 +57,7 @@ def forget_offsets(tables: Path) -> int:
         table = rocksdict.Rdict(str(path), options=rocksdict.Options(raw_mode=True))
         try:
             merges = path.name.rpartition("-")[0] in TABLES.values()
-            for key in (_OFFSET_KEY, *([STATE_KEY] if merges else [])):
+            for key in (_OFFSET_KEY, MARK_KEY, *([STATE_KEY] if merges else [])):
                 if table.get(key) is not None:
                     table.delete(key)
         finally:

@@ -36,8 +36,11 @@ class Sender:
         if groups:
             await asyncio.gather(*(self.append(topic, number, group) for (topic, number), group in groups.items()))
 
-    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
-        """Append records to a partition in their order; the last one's offset. `Retryable` where the broker did not take them."""
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> range:
+        """Append records to a partition in their order; the offsets from the first to the last, others' between them included.
+
+        `Retryable` where the broker did not take them.
+        """
         try:
             producer = (await self._app.maybe_start_producer())._ensure_producer()
             batches = _batches(producer, records)
@@ -45,8 +48,7 @@ class Sender:
             sent = await asyncio.gather(*futures)
         except (KafkaError, ProducerSendError) as error:
             raise Retryable(f"the broker did not take a message for {topic}: {error}") from error
-        last: int = sent[-1].offset + batches[-1].record_count() - 1
-        return last
+        return range(sent[0].offset, sent[-1].offset + batches[-1].record_count())
 
 
 def _batches(producer: Any, records: Sequence[Record]) -> list[Any]:

@@ -66,8 +66,8 @@ class StallWatch:
         """For how long messages have waited, or partitions been on the move, and no batch has been begun, tried again or settled."""
         app = self._app
         moving = app.rebalancing or app.in_recovery
-        recovered = sum(app.tables.recovery.active_offsets.values())
-        return self._work.seconds(self._now_s(), (self._runner.steps, recovered), waits=moving or await self._has_waiting())
+        applied = app.tables.recovery.applied
+        return self._work.seconds(self._now_s(), (self._runner.steps, applied), waits=moving or await self._has_waiting())
 
     async def _has_waiting(self) -> bool:
         """Whether a partition has messages that are not fetched, or that a stage was given and has not worked off.

@@ -7,7 +7,7 @@ Faust 63 µs (queues, sensors, acks, tasks), and as much for each further agent 
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.consumer import CONSUMER_FETCHING
@@ -23,17 +23,6 @@ class Run(ConsumerMessage):
     """A run of a partition's messages as one message of Faust; its offset is that of the last."""
 
     run: Sequence[Any]
-
-
-class Span(NamedTuple):
-    """Offsets that were fetched and not handed over. With `once` none of them may come twice.
-
-    Of a changelog, where that does no harm, the next fetch may begin further on: compaction leaves offsets without messages.
-    """
-
-    begin: int
-    end: int
-    once: bool
 
 
 class Consumer(driver.Consumer):
@@ -59,8 +48,7 @@ class Consumer(driver.Consumer):
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Resume fetching. After a recovery of tables Faust does so before it seeks: what it fetches between would come twice."""
-        tps = set(tps)
-        self._unsought = any(tp.topic not in self.app.tables.changelog_topics for tp in tps)
+        self._unsought = True
         super().resume_partitions(tps)
 
     def resume_flow(self) -> None:
@@ -97,7 +85,7 @@ class Consumer(driver.Consumer):
     async def _fetched(self) -> list[tuple[TP, Any]]:
         """What was fetched, by partition in turn; what must not be handed over now is fetched again.
 
-        That is all of it where partitions move meanwhile, and streams' messages where these are still to be sought.
+        So it is where partitions move meanwhile, or their committed offsets are still to be sought.
         """
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # the generation is that of what is fetched, and not that of before the wait
@@ -106,21 +94,17 @@ class Consumer(driver.Consumer):
         if records is None or self.should_stop:
             return []
         unsought = unsought or self._unsought  # a poll that began before streams were resumed may bring theirs
-        stale = not self.flow_active or self.app.consumer_generation_id != generation
-        changelogs = self.app.tables.changelog_topics
-        found: list[tuple[TP, Any]] = []
-        left: dict[TP, Span] = {}
-        for tp, messages in records.items():
-            if stale or (unsought and tp.topic not in changelogs):
-                left[tp] = Span(messages[0].offset, messages[-1].offset + 1, once=tp.topic not in changelogs)
-            elif active is None or tp in active or tp in self._buffered_partitions:
-                if tp.topic in changelogs:
-                    found += [(tp, self._to_message(tp, message)) for message in messages]
-                else:
-                    found += [(tp, self._run(tp, messages[start : start + _RUN])) for start in range(0, len(messages), _RUN)]
-        if left:
-            await self._thread.fetch_again(left)
-        return found
+        if unsought or not self.flow_active or self.app.consumer_generation_id != generation:
+            await self._thread.fetch_again(
+                {tp: range(messages[0].offset, messages[-1].offset + 1) for tp, messages in records.items()}
+            )
+            return []
+        return [
+            (tp, self._run(tp, messages[start : start + _RUN]))
+            for tp, messages in records.items()
+            if active is None or tp in active or tp in self._buffered_partitions
+            for start in range(0, len(messages), _RUN)
+        ]
 
     def _run(self, tp: TP, messages: Sequence[Any]) -> Run:
         last = messages[-1]
@@ -180,21 +164,17 @@ def _resumed(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> Generator[
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's thread of the aiokafka consumer, with a fetch that waits as long as the transport says."""
 
-    async def fetch_again(self, spans: Mapping[TP, Span]) -> None:
-        """Go back to where what was fetched of partitions begins, unless somebody has sought since: it ends where the next fetch begins.
+    async def fetch_again(self, spans: Mapping[TP, range]) -> None:
+        """Go back to where what was fetched of partitions begins, unless somebody has sought since: it ends where the next fetch begins."""
+        if spans:
+            await self.call_thread(self._fetch_again, spans)
 
-        Faust seeks to what is committed instead. For a table's changelog, which nobody commits, that is not where its recovery was: it then
-        waits for ever for what was dropped, or goes on behind it, and the table lacks it for good.
-        """
-        await self.call_thread(self._fetch_again, spans)
-
-    async def _fetch_again(self, spans: Mapping[TP, Span]) -> None:
+    async def _fetch_again(self, spans: Mapping[TP, range]) -> None:
         consumer = self._ensure_consumer()
         for tp, span in spans.items():
             try:
-                position = await asyncio.wait_for(consumer.position(tp), _POLL_S)
-                if position == span.end or (position > span.end and not span.once):
-                    consumer.seek(tp, span.begin)
+                if await asyncio.wait_for(consumer.position(tp), _POLL_S) == span.stop:
+                    consumer.seek(tp, span.start)
             except (IllegalStateError, TimeoutError):  # it has moved, or is sought anew
                 continue
 

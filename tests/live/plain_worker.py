@@ -22,6 +22,7 @@ from core.settings import Settings
 from core.topics import NEWS_RAW
 from streams import app as ours
 from streams.batches import BatchRunner, Stage
+from streams.changelog import Changelogs
 from streams.ledger import Ledger
 from streams.messages import Received, Worked
 from streams.sender import Sender
@@ -43,7 +44,8 @@ def build(settings: Settings, folder: Path, name: str, fault: str) -> faust.App:
     ledger = open_shared(folder)
     runner = BatchRunner(app, ledger, sender, max_dead_ratio=1.0)
     app.transport = Transport(app.conf.broker_consumer, app, fetch_wait_ms=100, settled=runner.places.settled)
-    table = StateTable(app, sender, "seen", partitions=settings.partitions)
+    app.tables.changelogs = Changelogs(sender, settings.broker.split(","), fetch_wait_ms=100)
+    table = StateTable(app, app.tables.changelogs, "seen", partitions=settings.partitions)
     ours._register(app, runner, Stage(STAGE, _remember(folder / f"{name}.ids", table, fault), 64, table=table))
     app.on_partitions_revoked.connect(runner.give_away)
     app.on_partitions_assigned.connect(runner.take_over)

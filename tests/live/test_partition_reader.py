@@ -19,7 +19,7 @@ def test_offsets_without_a_message_end_no_reading() -> None:
         Offsets(settings).create()
         with EventProducer(settings) as producer:
             producer.send_confirmed(Outgoing(TOPIC, b"first", partition=0))
-        source = confluent_kafka.Producer({"bootstrap.servers": broker.address, "transactional.id": "source"})
+        source = confluent_kafka.Producer({"bootstrap.servers": broker.address, "transactional.id": "source", "log_level": 0})
         source.init_transactions()
         for _ in range(2):
             source.begin_transaction()

@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import rocksdict
@@ -26,13 +26,14 @@ from models.fraud.history import CUSTOMER, DAY_S, TERMINAL
 from models.fraud.score import FraudScore
 from models.fraud.windows import FeatureRow
 from streams.batches import Work, tally
+from streams.changelog import Message
 from streams.ledger import Tally
 from streams.merging import Merges
 from streams.messages import Outgoing, Received, Worked
 from streams.sender import Record
 from streams.silence import Tide, payment_promises
 from streams.steps import partition_of
-from streams.tables import StateTable
+from streams.tables import StateTable, take_over
 from streams.transactions import Admit, Histories, JoinLabels, MeetCustomer, ScoreTransactions
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,6 +46,15 @@ _STAGES = {
 }
 
 
+class Entry(NamedTuple):
+    """A message of a partition."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 class Killed(Exception):
     """The worker ends here."""
 
@@ -53,7 +63,7 @@ class Killed(Exception):
 class Broker:
     """Topics as lists of messages by partition, and what was committed and counted: what a worker's death leaves."""
 
-    logs: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = field(default_factory=dict)
+    logs: dict[tuple[str, int], list[Entry]] = field(default_factory=dict)
     committed: dict[tuple[str, str, int], int] = field(default_factory=dict)
     counted: dict[tuple[str, str, int], dict[int, Tally]] = field(default_factory=dict)
     dead: list[tuple[Received, str]] = field(default_factory=list)
@@ -63,21 +73,31 @@ class Broker:
         """Append a message to its partition."""
         key = message.value if message.key is None else message.key
         partition = partition_of(key, self.partitions) if message.partition is None else message.partition
-        self.log(message.topic, partition).append((message.key, message.value))
+        log = self.log(message.topic, partition)
+        log.append(Entry(len(log), message.key, message.value))
 
-    def log(self, topic: str, partition: int) -> list[tuple[bytes | None, bytes | None]]:
+    def log(self, topic: str, partition: int) -> list[Entry]:
         """A partition."""
         return self.logs.setdefault((topic, partition), [])
 
-    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
+    async def append(self, topic: str, partition: int, records: Sequence[Record]) -> range:
         """As `Sender.append`."""
         log = self.log(topic, partition)
-        log += [(key, value) for key, value, _ in records]
-        return len(log) - 1
+        begin = len(log)
+        log += [Entry(begin + place, *record) for place, record in enumerate(records)]
+        return range(begin, len(log))
+
+    async def read(self, spans: Mapping[TP, range]) -> AsyncIterator[tuple[TP, Sequence[Message]]]:
+        """As `Changelogs.read`, in parts of three."""
+        for place, span in spans.items():
+            kept = self.log(place.topic, place.partition)[span.start : span.stop]
+            found: list[Any] = [entry for entry in kept if entry.key is not None]  # the others were compacted away
+            for begin in range(0, len(found), 3):
+                yield place, found[begin : begin + 3]
 
     def values(self, topic: Topic) -> list[bytes]:
         """All messages of a topic but those that only bring marks."""
-        return [value for (name, _), log in sorted(self.logs.items()) if name == topic.name for _, value in log if value]
+        return [value for (name, _), log in sorted(self.logs.items()) if name == topic.name for _, _, value, _ in log if value]
 
     def total(self, stage: str) -> Tally:
         """What became of all records that a stage has read."""
@@ -86,11 +106,10 @@ class Broker:
 
 
 class Files:
-    """What `StateTable` needs of Faust's app: tables as RocksDB files, brought up to date from the changelog when opened."""
+    """What `StateTable` needs of Faust's app: tables as RocksDB files."""
 
-    def __init__(self, folder: Path, broker: Broker) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._broker = broker
         self._databases: dict[tuple[str, int], Any] = {}
         self.offset_key = b"__faust\0offset__"
 
@@ -104,13 +123,7 @@ class Files:
         if place not in self._databases:
             options = rocksdict.Options(raw_mode=True)
             options.create_if_missing(True)
-            database = self._databases[place] = rocksdict.Rdict(str(self._folder / f"{name}-{partition}.db"), options=options)
-            begin = int(database.get(self.offset_key) or -1) + 1
-            for key, value in self._broker.log(f"{name}-changelog", partition)[begin:]:
-                if value is None:
-                    database.delete(key)
-                else:
-                    database.put(key, value)
+            self._databases[place] = rocksdict.Rdict(str(self._folder / f"{name}-{partition}.db"), options=options)
         return self._databases[place]
 
     def close(self) -> None:
@@ -133,6 +146,18 @@ class _Table:
         return self._files.open(self._name, partition)
 
 
+def recovered(files: Files, broker: Broker, name: str) -> StateTable:
+    """A table, all partitions of which a worker that starts has taken over."""
+    table = StateTable(files, broker, name, partitions=broker.partitions)
+
+    async def recover() -> None:
+        async for _ in take_over(broker, {TP(table.topic, number): table for number in range(broker.partitions)}):
+            pass
+
+    run(recover())
+    return table
+
+
 @dataclass
 class Stage:
     """A stage with its table and merges."""
@@ -149,7 +174,7 @@ class Worker:
         self, broker: Broker, folder: Path, scorer: Any, *, lateness_s: float = 5.0, killed: Callable[[], bool] = lambda: False
     ) -> None:
         self.broker, self.tide, self._killed = broker, Tide(), killed
-        self.files = Files(folder, broker)
+        self.files = Files(folder)
         self.positions = {
             (stage, topic.name, number): 0
             for stage, topics in _STAGES.items()
@@ -160,7 +185,7 @@ class Worker:
         count = broker.partitions
 
         def merging(name: str, topic: Topic, sources: tuple[Topic, ...], *, hold: bool = True) -> tuple[StateTable, Merges]:
-            table = StateTable(self.files, broker, name, partitions=count)  # type: ignore[arg-type]  # a twin of Sender
+            table = recovered(self.files, broker, name)
             return table, Merges(topic, sources, table, self.tide, count, hold)
 
         labels, joining = merging("labels", TRANSACTIONS_BY_ID, (TRANSACTIONS_RAW, LABELS_RAW), hold=False)
@@ -182,9 +207,7 @@ class Worker:
             for number in range(self.broker.partitions):
                 begin = self.positions.get((name, topic.name, number), 0)
                 log = self.broker.log(topic.name, number)[begin : begin + size]
-                batch += [
-                    Received(topic.name, number, begin + each, key, value or b"", 0.0) for each, (key, value) in enumerate(log)
-                ]
+                batch += [Received(topic.name, number, each.offset, each.key, each.value or b"", 0.0) for each in log]
                 self.positions[name, topic.name, number] = begin + len(log)
         return batch
 

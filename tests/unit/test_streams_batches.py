@@ -22,6 +22,7 @@ from streams.messages import Outgoing, Received, Worked
 from streams.sender import Sender
 from streams.silence import Silence, Tide, Watched, payment_promises
 from streams.steps import decode_parcel, partition_of
+from streams.tables import NotOurs
 from streams.take import take
 
 
@@ -139,17 +140,17 @@ def test_messages_go_out_in_batches_by_partition_and_in_order() -> None:
     assert all(count <= 3 for log in app.producer.logs.values() for count in log)
 
 
-def test_the_last_offset_of_what_was_appended_is_told_and_a_large_record_goes_alone() -> None:
+def test_the_offsets_of_what_was_appended_are_told_and_a_large_record_goes_alone() -> None:
     sender = Sender(App(), partitions=1)
 
-    async def append() -> list[int]:
+    async def append() -> list[range]:
         return [
             await sender.append("t", 0, [(b"k", b"v", ())] * 5),
             await sender.append("t", 0, [(b"k", b"x" * 5_000, ())]),
             await sender.append("t", 0, [(b"k", None, ())] * 2),
         ]
 
-    assert asyncio.run(append()) == [4, 5, 7]
+    assert asyncio.run(append()) == [range(5), range(5, 6), range(6, 8)]
 
 
 def test_a_broker_that_is_away_is_worth_another_try() -> None:
@@ -204,6 +205,57 @@ def test_what_moved_to_another_worker_while_it_was_sent_is_not_counted() -> None
     assert app.producer.logs == {("out", 0): [1]}
     assert counts.told == []
     assert runner.places.worked_to("test", ("news.raw", 0)) is None
+
+
+@dataclass
+class LostTable:
+    """A table whose partition another worker has taken over, of which Faust tells a moment later."""
+
+    runner: BatchRunner | None = None
+    quiet: list[bool] = field(default_factory=list)
+
+    async def save(self) -> None:
+        """Refuse."""
+        assert self.runner is not None
+        asyncio.get_running_loop().create_task(self._be_told(self.runner))
+        raise NotOurs("taken over")
+
+    async def _be_told(self, runner: BatchRunner) -> None:
+        self.quiet.append(runner._quiet.is_set())
+        await runner.give_away()
+
+    def let_go(self) -> None:
+        """Nothing is held."""
+
+    def give_up(self, changes: Any) -> None:
+        """Note that no change was kept."""
+        self.quiet.append(changes == {})
+
+
+def test_a_batch_whose_table_was_taken_over_is_left_and_the_worker_goes_on_when_it_is_told() -> None:
+    app, counts, table = App(), Counts(), LostTable()
+    runner = table.runner = BatchRunner(app, counts, Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]
+    stage: Any = Stage("test", send_on, 10, table=table)  # type: ignore[arg-type]  # a twin of StateTable
+    runner._busy.add("test")
+    runner._quiet.clear()
+    asyncio.run(runner._settle(stage, [Received("news.raw", 0, 7, None, b"x", 0.0)], DeadRatio(0.9)))
+    assert table.quiet == [True, True]
+    assert counts.told == []
+    assert runner.places.worked_to("test", ("news.raw", 0)) is None
+
+
+def test_a_worker_that_is_not_told_that_its_table_was_taken_over_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, seconds, ended = App(), iter((0.0, 59.0, 61.0)), list[int]()
+
+    def end(_stage: Stage, _error: BaseException, status: int) -> None:
+        ended.append(status)
+        app.consumer_generation_id += 1
+
+    monkeypatch.setattr("streams.batches._end_process", end)
+    monkeypatch.setattr("streams.batches.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]
+    asyncio.run(runner._until_moved(Stage("test", send_on, 10), 1, NotOurs("taken over")))
+    assert ended == [75]
 
 
 def test_a_ledger_that_is_away_is_waited_for_before_a_batch_and_passed_over_between_them() -> None:

@@ -210,7 +210,7 @@ def test_poison_is_one_dead_letter_and_the_rest_goes_on(tmp_path: Path) -> None:
     spoilt = next(letter for letter, reason in broker.dead if "seven" in reason)
     assert spoilt.topic == TRANSACTIONS_RAW.name
     assert decode_transaction(spoilt.value, NOW) == next(each for each in past.payments if each.id == "p0007")
-    assert broker.log(TRANSACTIONS_RAW.name, spoilt.partition)[spoilt.offset][1] == spoilt.value
+    assert broker.log(TRANSACTIONS_RAW.name, spoilt.partition)[spoilt.offset].value == spoilt.value
     assert "not a parcel" in letters[TRANSACTIONS_BY_TERMINAL.name][1]
     assert broker.total("score_transactions") == Tally(passed=29, absorbed=len(past.labels), dead=2)
 
@@ -223,10 +223,12 @@ def test_a_step_that_is_none_is_a_dead_letter_of_its_own(tmp_path: Path) -> None
     worker = Worker(broker, tmp_path, EchoScorer())
     run(worker.step("admit", 100))
     log = next(
-        log for (topic, _), log in broker.logs.items() if topic == TRANSACTIONS_BY_CUSTOMER.name and len(log[0][1] or b"") > 200
+        log
+        for (topic, _), log in broker.logs.items()
+        if topic == TRANSACTIONS_BY_CUSTOMER.name and len(log[0].value or b"") > 200
     )
-    marks, steps = msgspec.msgpack.decode(log[0][1] or b"")
-    log[0] = (None, msgspec.msgpack.encode([marks, [["payment", 0], *steps]]))
+    marks, steps = msgspec.msgpack.decode(log[0].value or b"")
+    log[0] = log[0]._replace(value=msgspec.msgpack.encode([marks, [["payment", 0], *steps]]))
     run(worker.drain(random.Random(5)))
     ((letter, reason),) = broker.dead
     assert letter.topic == TRANSACTIONS_BY_CUSTOMER.name

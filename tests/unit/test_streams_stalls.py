@@ -42,7 +42,7 @@ def test_a_database_that_is_away_is_no_stall_and_no_crash() -> None:
     consumer = SimpleNamespace(
         assignment=lambda: {place}, highwater=lambda _: 0, _read_offset={place: 5}, position=position, _committed_offset={}
     )
-    recovery = SimpleNamespace(active_offsets={})
+    recovery = SimpleNamespace(applied=0)
     app = SimpleNamespace(consumer=consumer, rebalancing=False, in_recovery=False, tables=SimpleNamespace(recovery=recovery))
     runner: Any = SimpleNamespace(steps=0, places=SimpleNamespace(worked_to=worked_to, settled=lambda _: None))
     seconds = iter((0.0, 400.0))

@@ -8,10 +8,9 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from streams.transport import Consumer, ConsumerThread, Span
+from streams.transport import Consumer, ConsumerThread
 
-PLACE, CHANGELOG = TP("news.raw", 0), TP("groundswell-customers-changelog", 0)
-STREAM, TABLE = {PLACE: Span(5, 7, once=True)}, {CHANGELOG: Span(5, 7, once=False)}
+PLACE = TP("news.raw", 0)
 
 
 class Client:
@@ -30,22 +29,18 @@ class Client:
 
 
 @pytest.mark.parametrize(
-    ("once", "at", "then"),
+    ("at", "then"),
     [
-        (True, 9, 5),
-        (True, 12, 12),  # sought to what is committed: what lies before has come before
-        (False, 9, 5),
-        (False, 12, 5),  # compaction has taken what lay between
-        (False, 3, 3),  # a recovery has sought back further
-        (False, None, None),
+        (9, 5),
+        (12, 12),  # sought to what is committed: what lies before has come before
+        (3, 3),
+        (None, None),
     ],
 )
-def test_what_is_not_handed_over_is_fetched_again_unless_somebody_has_sought(
-    once: bool, at: int | None, then: int | None
-) -> None:
+def test_what_is_not_handed_over_is_fetched_again_unless_somebody_has_sought(at: int | None, then: int | None) -> None:
     client = Client(at)
     thread: Any = SimpleNamespace(_ensure_consumer=lambda: client)
-    asyncio.run(ConsumerThread._fetch_again(thread, {PLACE: Span(5, 9, once=once)}))
+    asyncio.run(ConsumerThread._fetch_again(thread, {PLACE: range(5, 9)}))
     assert client.at == then
 
 
@@ -53,11 +48,11 @@ class Polling:
     """What `_fetched` needs of a consumer; something may happen while it waits: for its flow, or for what a poll brings."""
 
     def __init__(self, *, flow: bool = True, unsought: bool = False, meanwhile: dict[str, Any] | None = None) -> None:
-        self.app = SimpleNamespace(consumer_generation_id=1, tables=SimpleNamespace(changelog_topics={CHANGELOG.topic}))
+        self.app = SimpleNamespace(consumer_generation_id=1)
         self.flow_active, self.can_resume_flow, self.should_stop = flow, None, False
         self._unsought, self._buffered_partitions, self._thread = unsought, set[TP](), self
         self._meanwhile = meanwhile or {}
-        self.again: dict[TP, Span] = {}
+        self.again: dict[TP, range] = {}
 
     async def wait(self, _event: Any) -> None:
         """Faust suspends the flow while partitions move."""
@@ -66,36 +61,29 @@ class Polling:
     async def _wait_next_records(self, _timeout_s: float) -> Any:
         for name, value in self._meanwhile.items():
             setattr(self.app if name == "consumer_generation_id" else self, name, value)
-        return {place: [SimpleNamespace(offset=offset) for offset in (5, 6)] for place in (PLACE, CHANGELOG)}, None
+        return {PLACE: [SimpleNamespace(offset=offset) for offset in (5, 6)]}, None
 
-    def _to_message(self, place: TP, message: Any) -> Any:
-        return place, message.offset
+    def _run(self, _place: TP, messages: Any) -> Any:
+        return [each.offset for each in messages]
 
-    def _run(self, place: TP, messages: Any) -> Any:
-        return place, [each.offset for each in messages]
-
-    async def fetch_again(self, spans: dict[TP, Span]) -> None:
+    async def fetch_again(self, spans: dict[TP, range]) -> None:
         """Note what was not handed over."""
         self.again = spans
 
 
 @pytest.mark.parametrize(
-    ("consumer", "handed", "again"),
+    ("consumer", "handed"),
     [
-        (Polling(), {PLACE, CHANGELOG}, {}),
-        (
-            Polling(flow=False),
-            {PLACE, CHANGELOG},
-            {},
-        ),  # a changelog that was fetched after the wait is not of the generation before
-        (Polling(unsought=True), {CHANGELOG}, STREAM),
-        (Polling(meanwhile={"_unsought": True}), {CHANGELOG}, STREAM),  # the poll began before streams were resumed
-        (Polling(unsought=True, meanwhile={"_unsought": False}), {CHANGELOG}, STREAM),
-        (Polling(meanwhile={"consumer_generation_id": 2}), set(), STREAM | TABLE),
-        (Polling(meanwhile={"flow_active": False}), set(), STREAM | TABLE),
+        (Polling(), True),
+        (Polling(flow=False), True),  # what was fetched after the wait is not of the generation before
+        (Polling(unsought=True), False),
+        (Polling(meanwhile={"_unsought": True}), False),  # the poll began before streams were resumed
+        (Polling(unsought=True, meanwhile={"_unsought": False}), False),
+        (Polling(meanwhile={"consumer_generation_id": 2}), False),
+        (Polling(meanwhile={"flow_active": False}), False),
     ],
 )
-def test_what_is_fetched_is_handed_over_or_fetched_again(consumer: Any, handed: set[TP], again: dict[TP, Span]) -> None:
+def test_what_is_fetched_is_handed_over_or_fetched_again(consumer: Any, handed: bool) -> None:
     found = asyncio.run(Consumer._fetched(consumer))
-    assert {place for place, _ in found} == handed
-    assert consumer.again == again
+    assert found == ([(PLACE, [5, 6])] if handed else [])
+    assert consumer.again == ({} if handed else {PLACE: range(5, 7)})

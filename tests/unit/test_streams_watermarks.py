@@ -22,9 +22,8 @@ from streams.alerting import EvaluateSeries, MatchRules
 from streams.messages import Outgoing, Received, Worked
 from streams.silence import Tide
 from streams.steps import Mark
-from streams.tables import StateTable
 from streams.watermarks import STEP_S, Least, Rising, mark_messages, marks_of
-from tests.unit.payment_stages import Broker, Files
+from tests.unit.payment_stages import Broker, Files, recovered
 
 START = datetime(2022, 11, 8, 12, tzinfo=UTC)
 PARTITIONS = 2
@@ -67,12 +66,12 @@ def text(number: int, moment: datetime, *, negative: bool) -> ScoredText:
 class Flow:
     """Matching and evaluating over lists in place of topics."""
 
-    def __init__(self, rules: RuleSet, folder: Path) -> None:
-        self.broker = Broker(partitions=PARTITIONS)
+    def __init__(self, rules: RuleSet, folder: Path, broker: Broker | None = None) -> None:
+        self.broker = broker or Broker(partitions=PARTITIONS)
         self.tide = Tide()
         sources = {TEXT_SCORED.name: SOURCES}
         self.match = MatchRules(rules, PARTITIONS, lambda: START, sources, {TEXT_SCORED.name: self.tide})
-        table = StateTable(Files(folder, self.broker), self.broker, "series", partitions=PARTITIONS)  # type: ignore[arg-type]
+        table = recovered(Files(folder), self.broker, "series")
         self.evaluate = EvaluateSeries(rules, table, lambda: START, PARTITIONS)
         self.table = table
         self.transitions: list[Transition] = []
@@ -122,13 +121,12 @@ def test_a_source_that_is_years_ahead_takes_nothing_from_one_that_lags(rules: Ru
 
 
 def test_the_marks_outlive_the_worker_that_kept_them(rules: RuleSet, tmp_path: Path) -> None:
-    flow = Flow(rules, tmp_path / "a")
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
+    flow = Flow(rules, tmp_path / "a")
     for source in SOURCES:
         flow.scored(told(source, START))
-    again = Flow(rules, tmp_path / "b")
-    again.broker.logs = flow.broker.logs
+    again = Flow(rules, tmp_path / "b", flow.broker)
     number = 1
     watermark = Watermark(stream=TEXT_SCORED.name, source=f"{TEXT_SCORED.name}/{number}", time=START + timedelta(hours=1))
     assert again.evaluate._least(0, watermark) is None  # the other partition is still where it was
