@@ -80,9 +80,10 @@ class Places:
         """Seek back where a stage that is not `busy` has not come to the end of a partition since the last call.
 
         A hole at a partition's end shows by no later message. Call it every few seconds; while ledger or broker is away, partitions move or
-        tables are recovered, it does nothing.
+        tables are recovered, it does nothing. Nor where a stage is held up by a slower one: what it lacks is on its way.
         """
-        if self._app.rebalancing or self._app.in_recovery:
+        if self._app.rebalancing or self._app.in_recovery or self._app.consumer.waits_for_room:
+            self._still.clear()
             return
         try:
             await self._read_missing_ends(busy)

@@ -29,6 +29,7 @@ class Consumer(driver.Consumer):
     """Faust's consumer, which commits only what was worked off, and hands over messages in runs."""
 
     _n_acked: int
+    waits_for_room = False  # whether messages lie here that an agent's full queue holds up, and with it all that come behind them
     _unsought = False  # whether the streams' partitions were resumed, and their committed offsets are still to be sought
 
     def _new_consumer_thread(self) -> Any:
@@ -142,7 +143,11 @@ class Consumer(driver.Consumer):
             waits_for = delivery.send(None)
         except StopIteration:
             return True
-        await self.wait_first(_rest(delivery, waits_for), self.suspend_flow.wait())
+        self.waits_for_room = True
+        try:
+            await self.wait_first(_rest(delivery, waits_for), self.suspend_flow.wait())
+        finally:
+            self.waits_for_room = False
         return not self.suspend_flow.is_set()
 
 

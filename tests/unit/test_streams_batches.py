@@ -59,6 +59,7 @@ class App:
     consumer_generation_id: int = 1
     rebalancing: bool = False
     in_recovery: bool = False
+    waits_for_room: bool = False
     assigned: set[TP] = field(default_factory=set)
     ends: dict[TP, int] = field(default_factory=dict)
     _committed_offset: dict[TP, int] = field(default_factory=dict)
@@ -289,6 +290,19 @@ def test_what_faust_skips_at_the_end_before_anything_is_settled_is_read() -> Non
     for _ in range(2):
         asyncio.run(runner.read_missing_ends())
     assert app.rewound == [(place, 0)]
+
+
+def test_what_is_held_up_by_a_slower_stage_is_not_taken_for_skipped() -> None:
+    """While the index is away, `match` cannot come to the end of a topic that both read."""
+    place = TP("text.scored", 0)
+    app = App(assigned={place}, ends={place: 8})
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    runner._busy.add("index")
+    for app.waits_for_room in (False, True, True, False):
+        asyncio.run(runner.read_missing_ends())
+        assert app.rewound == []
+    asyncio.run(runner.read_missing_ends())
+    assert app.rewound == [(place, 0)]  # nothing holds it up, and it does not come
 
 
 def test_runs_are_worked_off_up_to_what_is_missing() -> None:
