@@ -2,7 +2,7 @@
 VENV   ?= .venv
 PYTHON := $(VENV)/bin/python
 UV     := $(shell command -v uv 2>/dev/null)
-SOURCES := conftest.py groundswell.py alerts bench commands core deploy models samples search servers streams tests web
+SOURCES := conftest.py groundswell.py alerts bench cli commands core deploy models samples search servers streams tests web
 ARGS   ?=
 
 .PHONY: run test test-training check format live servers secrets bench bench-models lock clean

@@ -1,0 +1,1 @@
+"""The command line, group by group; each command's work is in `commands`."""
