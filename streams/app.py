@@ -162,7 +162,7 @@ def _event_stages(app: faust.App, settings: Settings, deps: Deps, tide: Tide) ->
     }
     return [
         Stage("score_texts", ScoreTexts(deps.texts, deps.clock, partitions, tide), settings.text_batch),
-        Stage("index", IndexEvents(deps.index), settings.index_batch, within_s=settings.index_within_s),
+        Stage("index", IndexEvents(deps.index), settings.index_batch, settings.index_within_s, others_go_on=True),
         Stage("match", MatchRules(deps.rules, partitions, deps.clock, sources, {TEXT_SCORED.name: tide}), settings.index_batch),
         Stage("evaluate", EvaluateSeries(deps.rules, series, deps.clock, partitions), settings.index_batch, table=series),
         Stage("route", RouteTransitions(deps.rules, deps.store), settings.index_batch),

@@ -30,7 +30,7 @@ from streams.messages import Place, Received, Worked, received
 from streams.places import Places
 from streams.sender import Sender
 from streams.tables import NotOurs, StateTable
-from streams.take import take
+from streams.take import Overflow, take
 
 EXIT_TOO_MANY_DEAD = 3  # a supervisor does not restart this one: a person must look
 EXIT_BUG = 70  # EX_SOFTWARE
@@ -40,6 +40,7 @@ _BATCH_BYTES = 4_000_000  # in a batch; a load of 2,500 payments a second fills 
 _MOVE_WITHIN_S = 6.0  # for what is in hand when partitions move; the group waits for us at most 20 s
 _NOTICED_WITHIN_S = 60.0  # that another worker has our partitions: a session lasts 10 s, the group's wait 20 s
 _POLL_S = 0.1
+_AWAY_S = 1.0  # a server that does not answer for so long is away, and not only busy
 
 Work = Callable[[Sequence[Received]], Awaitable[Worked]]
 _log = log.get(__name__)
@@ -61,6 +62,7 @@ class Stage:
     table: StateTable | None = None  # written by `work`: its changes are saved before the batch is settled
     settled: Callable[[Mapping[Place, Mapping[int, Tally]]], None] | None = None
     forget: Callable[[], None] | None = None
+    others_go_on: bool = False  # what reads the same topics, while this one waits for a server; it reads again what it has missed
 
 
 class BatchRunner:
@@ -74,6 +76,7 @@ class BatchRunner:
         self._max_dead_ratio = max_dead_ratio
         self._stages: list[Stage] = []
         self._busy: set[str] = set()
+        self._overflows: dict[str, Overflow] = {}  # of stages that let others go on
         self._owed: dict[tuple[str, str], int] = {}  # by stage and outcome, records that were counted and taken back
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -84,7 +87,13 @@ class BatchRunner:
         """Work a stream off for ever; an error that must not pass ends the process."""
         ratio = DeadRatio(self._max_dead_ratio)
         self._stages.append(stage)
-        async for events in take(stream, _RUNS, within_s=stage.within_s):
+        overflow, missed = Overflow(), 0
+        if stage.others_go_on:
+            self._overflows[stage.name] = overflow
+        async for events in take(stream, _RUNS, within_s=stage.within_s, overflow=overflow):
+            if overflow.passed != missed:
+                missed = overflow.passed
+                self.places.note_missed(stage.name)
             try:
                 for part in self._parts(stage, events):
                     self._busy.add(stage.name)
@@ -253,9 +262,13 @@ class BatchRunner:
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=10),
             before_sleep=lambda state: self._note_retry(stage, state),
         )
-        async for attempt in retrying:
-            with attempt:
-                return await call()
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    return await call()
+        finally:
+            if stage in self._overflows:
+                self._overflows[stage].end()
         raise AssertionError("unreachable: the retry has no end")
 
     def _count(self, stage: str, worked: Worked, tallies: Mapping[Place, Mapping[int, Tally]]) -> None:
@@ -276,6 +289,8 @@ class BatchRunner:
         self.steps += 1
         metrics.RETRIES.labels(stage=stage).inc()
         error = state.outcome.exception() if state.outcome else None
+        if stage in self._overflows and (state.seconds_since_start or 0.0) > _AWAY_S:
+            self._overflows[stage].begin()
         _log.warning("retrying", stage=stage, attempt=state.attempt_number, error=str(error))
 
 

@@ -66,6 +66,10 @@ class Continuity:
         self._worked = range(self._worked.start if offset == self._worked.stop else offset, offset + 1)
         return Verdict.WORK
 
+    def missed(self) -> None:
+        """Messages were passed over here: the next hole is not believed before it has been read again as often as a new one."""
+        self._tries = 0
+
     def sought(self, offset: int, end: float = inf) -> None:
         """The partition is read again from `offset`; what was fetched before lies below `end`, and may come twice.
 

@@ -70,6 +70,12 @@ class Places:
         _log.warning("hole_read_again", **place, expected=expected, found=message.offset)
         await self._rewind(TP(message.topic, message.partition), expected)
 
+    def note_missed(self, stage: str) -> None:
+        """The stage has passed messages over: a hole that it meets is of its own making, however often it does."""
+        for (name, *_), partition in self._partitions.items():
+            if name == stage:
+                partition.missed()
+
     def note_settled(self, stage: str, tallies: Mapping[Place, Mapping[int, Tally]]) -> None:
         """The ledger has counted these offsets."""
         for (topic, number), found in tallies.items():

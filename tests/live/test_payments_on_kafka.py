@@ -30,6 +30,9 @@ from tests.live.kafka_server import KafkaServer
 
 pytestmark = pytest.mark.live
 PAYMENTS = 8_000
+FOLDER = os.environ.get(
+    "GROUNDSWELL_TEST_PAYMENTS"
+)  # of transactions.jsonl and labels.jsonl, to be streamed whole; else the samples' first
 LATENESS_S = 3_600.0
 TOLERANCE = 1e-5
 
@@ -68,10 +71,11 @@ class Worker:
 
 
 def samples() -> tuple[list[bytes], list[bytes]]:
-    """The first payments of the samples, and those of their labels that come while they do."""
-    payments = (wiring.SAMPLES / "transactions.jsonl").read_bytes().splitlines()[:PAYMENTS]
+    """The payments that are asked for, and those of their labels that come while they do."""
+    folder = wiring.SAMPLES if FOLDER is None else Path(FOLDER)
+    payments = (folder / "transactions.jsonl").read_bytes().splitlines()[: PAYMENTS if FOLDER is None else None]
     names, end = {json.loads(line)["id"] for line in payments}, json.loads(payments[-1])["time"]
-    labels = [(json.loads(line), line) for line in (wiring.SAMPLES / "labels.jsonl").read_bytes().splitlines()]
+    labels = [(json.loads(line), line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
     return payments, [line for label, line in labels if label["transaction_id"] in names and label["time"] <= end]
 
 
@@ -86,7 +90,7 @@ def shuffled(payments: list[bytes], labels: list[bytes]) -> list[Outgoing]:
     return [Outgoing(topic, line, partition=pick.randrange(4)) for _, topic, line in sorted(late)]
 
 
-def wait_until(reached: Callable[[], bool], what: str, *, seconds: float = 240.0) -> None:
+def wait_until(reached: Callable[[], bool], what: str, *, seconds: float = 240.0 if FOLDER is None else 3_600.0) -> None:
     until = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < until, f"not in time: {what}"
@@ -143,12 +147,12 @@ def test_scores_are_those_of_the_sorted_file(broker: KafkaServer, tmp_path: Path
 
     worker = Worker(broker.address, tmp_path, "first")
     for share in (0.1, 0.4):
-        wait_until(lambda share=share: sent() >= share * PAYMENTS, f"{share:.0%} scored")  # type: ignore[misc]
+        wait_until(lambda share=share: sent() >= share * len(payments), f"{share:.0%} scored")  # type: ignore[misc]
         worker.kill()
         worker = Worker(broker.address, tmp_path, "first")
-    wait_until(lambda: sent() >= 0.6 * PAYMENTS, "60% scored")
+    wait_until(lambda: sent() >= 0.6 * len(payments), "60% scored")
     second = Worker(broker.address, tmp_path, "second")
-    wait_until(lambda: sent() >= PAYMENTS and lag() == 0, "all scored and committed")
+    wait_until(lambda: sent() >= len(payments) and lag() == 0, "all scored and committed")
     expected, found = offline(settings, payments, labels), scored(settings)
     assert set(found) == set(expected)
     differing = {
@@ -156,7 +160,7 @@ def test_scores_are_those_of_the_sorted_file(broker: KafkaServer, tmp_path: Path
     }
     assert differing == {}
     counts = totals(ledger.entries())
-    assert (counts.read, counts.scored, counts.dead, counts.labels) == (PAYMENTS, PAYMENTS, 0, len(labels))
+    assert (counts.read, counts.scored, counts.dead, counts.labels) == (len(payments), len(payments), 0, len(labels))
     worker.stop()
     second.stop()
 

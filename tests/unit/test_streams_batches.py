@@ -23,7 +23,7 @@ from streams.sender import Sender
 from streams.silence import Silence, Tide, Watched, payment_promises
 from streams.steps import decode_parcel, partition_of
 from streams.tables import NotOurs
-from streams.take import take
+from streams.take import Overflow, take
 
 
 @dataclass
@@ -416,6 +416,46 @@ def test_what_is_there_is_taken_at_once_and_never_more_than_asked_for() -> None:
         return batches
 
     assert asyncio.run(play()) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_what_finds_no_room_waits_or_is_passed_over() -> None:
+    async def play() -> tuple[list[list[str]], int]:
+        stream, overflow = Stream(), Overflow()
+        taking = take(stream, 2, overflow=overflow)
+        first = asyncio.ensure_future(anext(taking))
+        await asyncio.sleep(0)
+        await stream.feed("a")
+        batches = [await first]
+        feeding = asyncio.ensure_future(stream.feed("b", "c", "d", "e"))
+        await asyncio.sleep(0)
+        assert not feeding.done()  # d finds no room
+        overflow.begin()
+        await feeding
+        overflow.end()
+        late = asyncio.ensure_future(stream.feed("f"))
+        await asyncio.sleep(0)
+        assert not late.done()
+        batches += [await anext(taking), await anext(taking)]
+        await late
+        return batches, overflow.passed
+
+    assert asyncio.run(play()) == ([["a"], ["b", "c"], ["f"]], 2)
+
+
+def test_a_stage_whose_server_is_away_lets_others_go_on_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.batches._AWAY_S", 0.0)
+    app = App()
+    runner = BatchRunner(app, Counts(), Sender(app, partitions=1), max_dead_ratio=0.9)  # type: ignore[arg-type]  # a twin of Ledger
+    overflow = runner._overflows["index"] = Overflow()
+    seen = []
+
+    async def write() -> None:
+        seen.append(overflow.passing)
+        if len(seen) < 3:
+            raise Retryable("away")
+
+    asyncio.run(runner._patiently("index", write))
+    assert (seen, overflow.passing) == ([False, True, True], False)
 
 
 def watched(tide: Tide) -> Watched:

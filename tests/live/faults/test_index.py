@@ -35,6 +35,7 @@ def test_elasticsearch_is_down(pipeline: Pipeline, elasticsearch_server: Elastic
             pipeline.wait(lambda: pipeline.retries("index") > tried, "a write is tried again")
             indexed = pipeline.indexed()
             load.wait_for(load.sent + DOWN_S * RATE_S)
+            pipeline.wait_for_alerts(load.alerting())  # which do not wait for the index
             assert pipeline.indexed() == indexed
         pipeline.wait(lambda: pipeline.indexed() > indexed, "it is written again")
     pipeline.wait_until_done()
