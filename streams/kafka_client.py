@@ -26,7 +26,7 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 class EventProducer:
-    """Sends messages from outside the worker; what was sent is safe once `flush` has returned."""
+    """Sends messages from outside the worker; what was sent is safe once `flush` has returned, or the `with` block has ended."""
 
     def __init__(self, settings: Settings) -> None:
         self._failures: list[BaseException] = []
@@ -40,8 +40,12 @@ class EventProducer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._producer.close(timeout=_FLUSH_S)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._producer.close(timeout=_FLUSH_S)
 
     def send(self, message: Outgoing) -> None:
         """Hand a message over; it is not confirmed yet."""
