@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from faust.tables.manager import TableManager
 
 from core.settings import Settings
 from core.topics import NEWS_RAW
@@ -16,8 +17,9 @@ from tests.live.plain_worker import main
 
 
 def build(settings: Settings, folder: Path, name: str, fault: str) -> faust.App:
-    """The app: Faust's transport, agents, table and acks, with our settings of the client."""
+    """The app: Faust's transport, agents, table, recovery and acks, with our settings of the client."""
     app = ours._faust_app(settings)
+    app.conf.TableManager = TableManager
     app.conf.stream_buffer_maxsize = 4096  # Faust's own: here an event is a message, and not a run
     source = app.topic(NEWS_RAW.name, value_serializer="raw", value_type=bytes, key_serializer="raw", key_type=bytes)
     output = (folder / f"{name}.ids").open("ab", buffering=0)

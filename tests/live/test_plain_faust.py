@@ -16,8 +16,8 @@ _SETTLE_S = 120.0
 
 def test_faust_acks_the_batch_of_an_agent_that_raises(workers: Workers) -> None:
     send(workers.settings, range(500))
-    workers.start("a", "raises", module=MODULE)
-    wait_until(lambda: workers.committed() == 500, "all is committed")
+    worker = workers.start("a", "raises", module=MODULE)
+    wait_until(lambda: workers.committed() == 500, "all is committed", worker=worker)
     lost = {str(number) for number in range(500)} - set(workers.ids())
     assert len(lost) > 50, "more than the records at fault"
 
@@ -25,8 +25,8 @@ def test_faust_acks_the_batch_of_an_agent_that_raises(workers: Workers) -> None:
 def test_faust_commits_input_with_holes_one_hole_a_tick(workers: Workers) -> None:
     """200 transactions leave 200 holes, and take 100 s to be committed after all is worked off; a restart repeats as much."""
     send_in_transactions(workers.settings.broker, 1_000, each=5)
-    workers.start("a", "acks itself", module=MODULE)
-    wait_until(lambda: len(workers.ids()) == 1_000, "all is worked off")
+    worker = workers.start("a", "acks itself", module=MODULE)
+    wait_until(lambda: len(workers.ids()) == 1_000, "all is worked off", worker=worker)
     behind = []
 
     def asked_often() -> bool:

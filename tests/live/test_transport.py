@@ -77,9 +77,13 @@ def workers(tmp_path: Path) -> Iterator[Workers]:
         opened.close()
 
 
-def wait_until(reached: Callable[[], bool], what: str, *, seconds: float = 600.0) -> None:
+def wait_until(
+    reached: Callable[[], bool], what: str, *, seconds: float = 600.0, worker: "subprocess.Popen[bytes] | None" = None
+) -> None:
+    """Wait; a worker that must not end meanwhile fails the test at once where it does."""
     until = time.monotonic() + seconds
     while not reached():
+        assert worker is None or worker.poll() is None, f"the worker ended before {what}"
         assert time.monotonic() < until, f"not in time: {what}"
         time.sleep(0.2)
 
