@@ -1,10 +1,12 @@
 """Engines and transactions: SQLite for one machine, PostgreSQL for servers; driver errors become Retryable or ConfigError."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import tenacity
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
@@ -127,9 +129,19 @@ def _on_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin late and deferred; `_on_begin` does it
     cursor = connection.cursor()
     # WAL: readers do not wait for the writer. synchronous stays FULL: an alert that was recorded survives a power cut
-    for pragma in (f"busy_timeout = {_BUSY_TIMEOUT_MS}", "journal_mode = WAL", "foreign_keys = ON"):
+    for pragma in (f"busy_timeout = {_BUSY_TIMEOUT_MS}", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    _patiently(cursor.execute, "PRAGMA journal_mode = WAL")
     cursor.close()
+
+
+# Where several processes open a new file, all but one find it locked while it is turned to WAL, and SQLite does not wait for that
+_patiently = tenacity.Retrying(
+    retry=tenacity.retry_if_exception(lambda error: getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY),
+    wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
+    stop=tenacity.stop_after_delay(_BUSY_TIMEOUT_MS / 1_000),
+    reraise=True,
+)
 
 
 def _on_connect_fast(connection: Any, _record: Any) -> None:

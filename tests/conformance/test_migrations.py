@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,21 @@ def test_a_servers_database_is_migrated_only_when_told(postgres: PostgresServer)
         with pytest.raises(ConfigError, match=r"is empty and this version needs .*groundswell db upgrade"):
             prepare(engine)
         assert sa.inspect(engine).get_table_names() == []
+
+
+def test_a_file_that_another_process_has_just_made_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "state.sqlite"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE other (id INTEGER)")
+    commit = threading.Timer(0.5, other.execute, ["COMMIT"])
+    commit.start()
+    with opened(f"sqlite:///{file}") as engine:
+        upgrade(engine)
+        assert revisions(engine).current == head()
+        assert "other" in sa.inspect(engine).get_table_names()
+    commit.join()
+    other.close()
 
 
 def upgrade_when_told(url: str, ready: "multiprocessing.Queue[str]", go: "multiprocessing.Queue[None]") -> None:
