@@ -4,7 +4,7 @@ While partitions move two workers can take one for theirs: the old one may be sl
 partition over first appends a mark, reads the changelog up to it, and names its mark, by the offset, in all that it appends. What names a
 mark behind which there is a newer one is void: its writer had lost the partition (a fencing token, kept in the log itself, as Kafka's own
 fencing costs a transaction a save). The new owner meets what is void in front of its next save, and writes its own values over it, so
-that compaction does not keep the void ones.
+that compaction, which spares what is younger than five minutes, does not keep the void ones.
 
 Faust 0.15.3 restores tables by the consumer that feeds its agents: through pauses, a queue that is cleared when partitions move, and
 offsets that go on behind what was dropped. Here a consumer of its own reads the span that is missing, once.

@@ -22,6 +22,8 @@ _ROCKS_OPTIONS = {
     "block_cache_compressed_size": 0,
     "max_open_files": 64,
 }
+# Longer than it takes to meet what a former owner wrote, so that compaction leaves no void value as the only one of its key
+_CHANGELOG = {"min.compaction.lag.ms": "300000"}
 Changes = dict[int, dict[bytes, bytes | None]]
 _log = log.get(__name__)
 
@@ -49,11 +51,13 @@ class StateTable:
     RocksDB before the changelog has the change. Declaring tables and assigning their partitions are Faust's.
     """
 
-    def __init__(self, app: Any, log: Log, name: str, *, partitions: int) -> None:
-        self._log = log
+    def __init__(self, app: Any, changelogs: Log, name: str, *, partitions: int) -> None:
+        self._changelogs = changelogs
         self._changes: Changes = {}
         self._held: dict[int, Held] = {}
-        self._table = app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions, options=_ROCKS_OPTIONS)
+        self._table = app.Table(
+            name, key_type=bytes, value_type=bytes, partitions=partitions, options=_ROCKS_OPTIONS, extra_topic_configs=_CHANGELOG
+        )
 
     @property
     def topic(self) -> str:
@@ -137,7 +141,7 @@ class StateTable:
         """Append this worker's mark to the changelog; what of it the file lacks, up to the mark."""
         self._held.pop(partition, None)
         tip = self._database(partition).get(self._table.data.offset_key)
-        mark = (await self._log.append(self.topic, partition, [(MARK_KEY, b"", ())]))[-1]
+        mark = (await self._changelogs.append(self.topic, partition, [(MARK_KEY, b"", ())]))[-1]
         return range(0 if tip is None else int(tip) + 1, mark + 1)
 
     def restore(self, partition: int, messages: Sequence[Message]) -> None:
@@ -158,7 +162,7 @@ class StateTable:
 
     async def _append(self, partition: int, held: Held, changes: Mapping[bytes, bytes | None]) -> range:
         headers = named_by(held.mark)
-        return await self._log.append(self.topic, partition, [(key, value, headers) for key, value in changes.items()])
+        return await self._changelogs.append(self.topic, partition, [(key, value, headers) for key, value in changes.items()])
 
     async def _alien_keys(self, partition: int, held: Held, appended: range, count: int) -> set[bytes]:
         """The keys that a former owner has written between our last save and the end of this one; `NotOurs` where it is a new owner.
@@ -168,7 +172,7 @@ class StateTable:
         if appended.start == held.tip + 1 and len(appended) == count:
             return set()
         place, alien = TP(self.topic, partition), set[bytes]()
-        async with aclosing(self._log.read({place: range(held.tip + 1, appended.stop)})) as parts:  # type: ignore[type-var]
+        async with aclosing(self._changelogs.read({place: range(held.tip + 1, appended.stop)})) as parts:  # type: ignore[type-var]
             async for _, messages in parts:
                 if any(message.key == MARK_KEY for message in messages):
                     raise NotOurs(f"{self.topic}/{partition} was taken over by another worker")
@@ -204,13 +208,13 @@ class StateTable:
         return self._table.data._db_for_partition(partition)
 
 
-async def take_over(log: Log, partitions: Mapping[TP, StateTable]) -> AsyncIterator[int]:
+async def take_over(changelogs: Log, partitions: Mapping[TP, StateTable]) -> AsyncIterator[int]:
     """Take partitions of tables over, by their changelogs' partitions: each is marked, read up to its mark, and held.
 
     Yields how many messages were applied, part by part. `Retryable` where the broker does not answer; what was applied stays so.
     """
     spans = {place: await table.mark(place.partition) for place, table in partitions.items()}
-    async with aclosing(log.read(spans)) as parts:  # type: ignore[type-var]
+    async with aclosing(changelogs.read(spans)) as parts:  # type: ignore[type-var]
         async for place, messages in parts:
             partitions[place].restore(place.partition, messages)
             if messages and messages[-1].offset == spans[place][-1]:

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import kafka
 import pytest
 import tantivy
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from commands import wiring
 from tests.acceptance.product import Receiver, groundswell, open_receiver, start
@@ -65,6 +68,7 @@ def test_the_whole_path_with_a_kill_in_the_middle(broker: KafkaServer, tmp_path:
         worker = _start_worker(address, data, receiver)
         wait_until_done(address, worker)
         _check_index(data)
+        _check_changelogs(address)
         _mend_the_dead_letter(address, tmp_path)
         wait_until_done(address, worker)
         assert search_total(data, 'title:"mended title"') == 1
@@ -124,6 +128,15 @@ def _check_index(data: Path) -> None:
     assert search_total(data, "kind:news") == TAKEN["news"]
     assert search_total(data, "kind:social") == TAKEN["social"]
     assert search_total(data, "kind:transaction") == TAKEN["transactions"]
+
+
+def _check_changelogs(address: str) -> None:
+    """They are compacted, but for what a former owner may just have written."""
+    names = [f"groundswell-{table}-changelog" for table in ("customers", "labels", "series", "terminals")]
+    with closing(kafka.KafkaAdminClient(bootstrap_servers=address)) as admin:
+        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    kept = {topic: {name: each["value"] for name, each in config.items()} for topic, config in found["topic"].items()}
+    assert kept == dict.fromkeys(names, {"cleanup.policy": "compact", "min.compaction.lag.ms": "300000"})
 
 
 def _check_conservation(address: str, data: Path) -> None:
