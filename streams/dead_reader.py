@@ -57,7 +57,7 @@ class DeadReader:
         self._reader.close()
 
     def fresh(self, most: int | None) -> Iterator[tuple[str, DeadLetter]]:
-        """The letters of all topics that came since the last call: the newest `most` of each partition. Others messages are left out."""
+        """The letters of all topics that came since the last call: the newest `most` of each partition. Other messages are left out."""
         for place, (begin, end) in self._reader.bounds(topic.dead for topic in ALL).items():
             begin = self._next.get(place, begin)
             if most is not None and end - begin > most:

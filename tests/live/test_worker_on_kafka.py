@@ -136,7 +136,7 @@ def _check_changelogs(address: str) -> None:
     with closing(kafka.KafkaAdminClient(bootstrap_servers=address)) as admin:
         found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     kept = {topic: {name: each["value"] for name, each in config.items()} for topic, config in found["topic"].items()}
-    assert kept == dict.fromkeys(names, {"cleanup.policy": "compact", "min.compaction.lag.ms": "300000"})
+    assert kept == {name: {"cleanup.policy": "compact", "min.compaction.lag.ms": "300000"} for name in names}
 
 
 def _check_conservation(address: str, data: Path) -> None:
