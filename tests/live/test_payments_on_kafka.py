@@ -61,13 +61,27 @@ class Worker:
 
     def kill(self) -> None:
         """kill -9."""
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
         """Ask it to end."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
+
+
+@pytest.fixture
+def start(broker: KafkaServer, tmp_path: Path) -> Iterator[Callable[[str], Worker]]:
+    """Starts a worker by its name; none outlives the test."""
+    started: list[Worker] = []
+
+    def begin(name: str) -> Worker:
+        started.append(Worker(broker.address, tmp_path, name))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.kill()
 
 
 def samples() -> tuple[list[bytes], list[bytes]]:
@@ -126,7 +140,7 @@ def ledger_in(folder: Path, broker: str) -> Ledger:
     return wiring.open_ledger(load_settings(environ={"GROUNDSWELL_BROKER": broker, "GROUNDSWELL_DATABASE": database}))
 
 
-def test_scores_are_those_of_the_sorted_file(broker: KafkaServer, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_sorted_file(broker: KafkaServer, tmp_path: Path, start: Callable[[str], Worker]) -> None:
     settings = load_settings(environ={"GROUNDSWELL_BROKER": broker.address})
     offsets = Offsets(settings)
     offsets.create()
@@ -145,13 +159,13 @@ def test_scores_are_those_of_the_sorted_file(broker: KafkaServer, tmp_path: Path
         committed = offsets.committed(GROUP, ends)
         return sum(end - committed[place] for place, end in ends.items())
 
-    worker = Worker(broker.address, tmp_path, "first")
+    worker = start("first")
     for share in (0.1, 0.4):
         wait_until(lambda share=share: sent() >= share * len(payments), f"{share:.0%} scored")  # type: ignore[misc]
         worker.kill()
-        worker = Worker(broker.address, tmp_path, "first")
+        worker = start("first")
     wait_until(lambda: sent() >= 0.6 * len(payments), "60% scored")
-    second = Worker(broker.address, tmp_path, "second")
+    second = start("second")
     wait_until(lambda: sent() >= len(payments) and lag() == 0, "all scored and committed")
     expected, found = offline(settings, payments, labels), scored(settings)
     assert set(found) == set(expected)
@@ -165,13 +179,16 @@ def test_scores_are_those_of_the_sorted_file(broker: KafkaServer, tmp_path: Path
     second.stop()
 
 
-def test_a_lone_payment_is_scored_within_a_second_or_two(broker: KafkaServer, tmp_path: Path) -> None:
+def test_a_lone_payment_is_scored_within_a_second_or_two(
+    broker: KafkaServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Nothing follows it that could move a watermark: the silence of the partitions does."""
     settings = load_settings(environ={"GROUNDSWELL_BROKER": broker.address})
     ledger = ledger_in(tmp_path, broker.address)
     variables = environment(None) | {"GROUNDSWELL_DATABASE": f"sqlite:///{tmp_path / 'shared.sqlite'}"}
     command = [sys.executable, "-m", "groundswell", "worker", "--broker", broker.address, "--data", str(tmp_path / "data")]
     worker = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    request.addfinalizer(worker.kill)
     line = (wiring.SAMPLES / "transactions.jsonl").read_bytes().splitlines()[0]
     took = []
     for number in range(3):

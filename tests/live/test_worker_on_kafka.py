@@ -37,6 +37,16 @@ def broker() -> Iterator[KafkaServer]:
         yield server
 
 
+@pytest.fixture
+def started() -> Iterator[list["subprocess.Popen[str]"]]:
+    """Workers that the test starts; none outlives it."""
+    workers: list[subprocess.Popen[str]] = []
+    yield workers
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
 def json_lines(*arguments: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in groundswell(*arguments, "--json").stdout.splitlines()]
 
@@ -55,10 +65,13 @@ def wait_until_done(address: str, worker: "subprocess.Popen[str]", *, seconds: f
     raise AssertionError(f"the worker is still {lag(address)} messages behind")
 
 
-def test_the_whole_path_with_a_kill_in_the_middle(broker: KafkaServer, tmp_path: Path) -> None:
+def test_the_whole_path_with_a_kill_in_the_middle(
+    broker: KafkaServer, tmp_path: Path, started: list["subprocess.Popen[str]"]
+) -> None:
     data, address = tmp_path / "data", broker.address
     with open_receiver() as receiver:
         worker = _start_worker(address, data, receiver)
+        started.append(worker)
         _wait_for_topics(address, worker)
         _ingest_samples(address, tmp_path)
         groundswell("ingest", "news", "-", "--broker", address, stdin="{broken\n")
@@ -66,6 +79,7 @@ def test_the_whole_path_with_a_kill_in_the_middle(broker: KafkaServer, tmp_path:
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
         worker = _start_worker(address, data, receiver)
+        started.append(worker)
         wait_until_done(address, worker)
         _check_index(data)
         _check_changelogs(address)
