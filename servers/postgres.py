@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -65,8 +66,13 @@ class PostgresServer(Server):
         return f"postgresql+psycopg://{_USER}:{self._password}@127.0.0.1:{self._port}/{database}"
 
     def launch(self) -> None:
-        """Start the process and return at once; what is left of an earlier one on the same data is ended first."""
+        """Start the process and return at once; what is left of an earlier one on the same data is ended first.
+
+        Its lock is taken away: PostgreSQL takes a killed server for alive as long as nobody has reaped it, or its number is another's.
+        """
         _end_processes_in(self._data)
+        if not any(_processes_in(self._data)):
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
         super().launch()
 
     def answers(self) -> bool:
@@ -153,11 +159,17 @@ def _end_processes_in(data: Path) -> None:
 
     A killed server's own processes take a moment to notice, and as long as one of them lives a new server refuses to start.
     """
-    for entry in Path("/proc").glob("[0-9]*"):
+    for pid in _processes_in(data):
         with contextlib.suppress(OSError, AttributeError):
-            if os.readlink(entry / "cwd") != str(data.resolve()):
-                continue
-            descriptor = os.pidfd_open(int(entry.name))
+            descriptor = os.pidfd_open(pid)
             with os.fdopen(descriptor, "rb", buffering=0):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                 select.select([descriptor], [], [], _GONE_S)
+
+
+def _processes_in(data: Path) -> Iterator[int]:
+    """The processes that work in the data folder; one that is dead does not, reaped or not."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(entry / "cwd") == str(data.resolve()):
+                yield int(entry.name)

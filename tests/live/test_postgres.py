@@ -1,10 +1,13 @@
 """PostgreSQL at its worst: restarted in the middle of deliveries, deadlocked, locked, gone, wrongly addressed."""
 
 import asyncio
+import os
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -83,6 +86,25 @@ async def _deliver_over_a_restart(store: AlertStore, inbox: Inbox, server: Postg
         await asyncio.sleep(0.05)
     stop.set()
     await running
+
+
+def test_a_killed_server_that_nobody_has_reaped_is_no_obstacle() -> None:
+    """As where whoever adopts it is slow: PostgreSQL itself takes it for alive."""
+    skip_without_postgres()
+    with tempfile.TemporaryDirectory(prefix="groundswell-") as parent:
+        folder = Path(parent)
+        folder.chmod(0o755)  # the server may run as another account
+        with PostgresServer(folder / "postgres", durable=False) as server:
+            lock = folder / "postgres" / "data" / "postmaster.pid"
+            owner, held = lock.stat(), lock.read_text("utf-8").splitlines(keepends=True)
+            server.kill()
+            account: dict[str, Any] = {} if os.geteuid() else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+            dead = subprocess.Popen(["true"], **account)
+            os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+            lock.write_text("".join([f"{dead.pid}\n", *held[1:]]), "utf-8")
+            server.start()
+            assert server.answers()
+        dead.wait()
 
 
 def test_what_another_worker_is_claiming_is_passed_over(store: AlertStore) -> None:
