@@ -18,21 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
-
-import kafka
 
 from bench.workers import cpu_s
 from commands import wiring
 from core.settings import Settings, load_settings
 from core.topics import LABELS_RAW, TRANSACTIONS_BY_CUSTOMER, TRANSACTIONS_BY_ID, TRANSACTIONS_RAW, TRANSACTIONS_SCORED, Topic
 from models.registry import ARTIFACTS, MANIFEST
-from streams.kafka_client import EventProducer, Offsets, connection
+from streams.kafka_client import EventProducer, Offsets
 from streams.messages import Outgoing
+from streams.partition_reader import PartitionReader
 from streams.totals import totals
 
 _CORES = 2
@@ -98,7 +97,7 @@ def events(count: int) -> list[Input]:
 
 
 @contextmanager
-def broker() -> Iterator[str]:
+def kafka() -> Iterator[str]:
     """The address of a real Kafka, which needs Java 17 and Maven."""
     if shutil.which("java") is None or shutil.which("mvn") is None:
         raise SystemExit("bench.transactions needs Java 17 and Maven, for a real Kafka")
@@ -163,7 +162,7 @@ def _start(command: list[str], environment: dict[str, str] | None = None) -> sub
 
 def groundswell(name: str, inputs: list[Input], run: Run, models: Path) -> Rate:
     """Groundswell's workers with the models of a folder, on a Kafka of their own; they share the state, each has its index."""
-    with broker() as address, tempfile.TemporaryDirectory() as data:
+    with kafka() as address, tempfile.TemporaryDirectory() as data:
         settings = load_settings(environ={"GROUNDSWELL_BROKER": address})
         offsets = Offsets(settings)
         offsets.create()
@@ -189,7 +188,7 @@ def plain(inputs: list[Input], run: Run) -> Rate:
     """Plain Faust workers on a Kafka of their own."""
     from bench.plain_faust import RAW, SCORED
 
-    with broker() as address, tempfile.TemporaryDirectory() as data:
+    with kafka() as address, tempfile.TemporaryDirectory() as data:
         settings = load_settings(environ={"GROUNDSWELL_BROKER": address})
         offsets = Offsets(settings)
         made = {"num_partitions": settings.partitions, "replication_factor": 1}
@@ -210,10 +209,9 @@ def plain(inputs: list[Input], run: Run) -> Rate:
 
 def _scored_ids(settings: Settings, topic: str) -> set[str]:
     """The payments that have a score on a topic."""
-    with closing(
-        kafka.KafkaConsumer(topic, **connection(settings), auto_offset_reset="earliest", consumer_timeout_ms=5_000)
-    ) as reader:
-        return {json.loads(message.value)["id"] for message in reader}
+    with PartitionReader(settings) as reader:
+        spans = reader.bounds([topic])
+        return {json.loads(message.value)["id"] for place, span in spans.items() for message in reader.messages(place, *span)}
 
 
 def _sent(offsets: Offsets, *topics: Topic) -> int:

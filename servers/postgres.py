@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import secrets
-import select
 import shutil
 import signal
 import subprocess
@@ -15,12 +14,11 @@ import psycopg
 from psycopg import sql
 
 from core.errors import ConfigError
-from servers.process import Server, kept_port
+from servers.process import Server, end, kept_port
 
 _USER = "groundswell"
 _ACCOUNTS = ("postgres", "nobody")  # PostgreSQL refuses to run as root: the first of these that the system has
 _OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_buffers": "32MB", "log_timezone": "UTC"}
-_GONE_S = 20.0
 
 
 def find_binaries() -> Path | None:
@@ -160,16 +158,13 @@ def _end_processes_in(data: Path) -> None:
     A killed server's own processes take a moment to notice, and as long as one of them lives a new server refuses to start.
     """
     for pid in _processes_in(data):
-        with contextlib.suppress(OSError, AttributeError):
-            descriptor = os.pidfd_open(pid)
-            with os.fdopen(descriptor, "rb", buffering=0):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                select.select([descriptor], [], [], _GONE_S)
+        end(pid)
 
 
 def _processes_in(data: Path) -> Iterator[int]:
     """The processes that work in the data folder; one that is dead does not, reaped or not."""
+    folder = str(data.resolve())
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if os.readlink(entry / "cwd") == str(data.resolve()):
+            if os.readlink(entry / "cwd") == folder:
                 yield int(entry.name)

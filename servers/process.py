@@ -174,19 +174,18 @@ def _ends_with_parent() -> list[str]:
     return [] if found is None else [found, "--pdeathsig", "KILL", "--"]
 
 
+def end(pid: int) -> None:
+    """kill -9, and return when the process is gone; nothing where it is gone already."""
+    with contextlib.suppress(OSError, AttributeError):
+        descriptor = os.pidfd_open(pid)
+        with os.fdopen(descriptor, "rb", buffering=0):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            select.select([descriptor], [], [], _GONE_S)  # a pidfd is readable once its process has ended
+
+
 def _end_left_over(pid_file: Path, folder: Path) -> None:
     """Kill what an earlier parent has left running in this folder, and return when it is gone."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         pid = int(pid_file.read_text("utf-8"))
-        if os.path.realpath(f"/proc/{pid}/cwd") != str(folder.resolve()):
-            return
-        descriptor = os.pidfd_open(pid)
-    except (OSError, ValueError, AttributeError):
-        return
-    try:
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        select.select([descriptor], [], [], _GONE_S)  # a pidfd is readable once its process has ended
-    except OSError:
-        return
-    finally:
-        os.close(descriptor)
+        if os.path.realpath(f"/proc/{pid}/cwd") == str(folder.resolve()):
+            end(pid)
