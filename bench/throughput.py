@@ -60,11 +60,13 @@ def _bare_model(artifact: Artifact, settings: Settings, texts: Sequence[str]) ->
     from tokenizers import Tokenizer
 
     session = open_session(artifact.path(TEXT_GRAPH), device=settings.device, mode=settings.text_mode)
-    chunker = Chunker(Tokenizer.from_file(str(artifact.path(TOKENIZER))), max_tokens=read_config(artifact).max_tokens)
+    config = read_config(artifact)
+    tokenizer = Tokenizer.from_file(str(artifact.path(TOKENIZER)))
+    chunker = Chunker(tokenizer, max_tokens=config.max_tokens, lead_tokens=config.lead_tokens)
     size = settings.text_batch
     batches = []
     for start in range(0, len(texts), size):
-        chunks = [chunk for text in chunker.split(texts[start : start + size]) for chunk in text.chunks]
+        chunks = [piece for text in chunker.split(texts[start : start + size]) for piece in text.pieces]
         batches += plan(chunks, mode=session.mode, pad=chunker.pad)
     feeds = [{"input_ids": batch.input_ids, "attention_mask": batch.attention_mask} for batch in batches]
     return _fastest(feeds, session.run, wiring.threads(settings))

@@ -26,25 +26,36 @@ Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Chunked:
-    """A text's token ids in parts, none if it has no words; `cut` where the text went on."""
+    """A text's token ids in parts, none if it has no words; `cut` where the text went on.
+
+    `lead` is the beginning of a text of several parts in one piece, where the model asks for it.
+    """
 
     chunks: tuple[Ids, ...]
     cut: bool = False
+    lead: Ids | None = None
+
+    @property
+    def pieces(self) -> tuple[Ids, ...]:
+        """All that the model reads: the parts, then the lead."""
+        return self.chunks if self.lead is None else (*self.chunks, self.lead)
 
 
 class Chunker:
     """Splits texts into token chunks. A text of up to `max_tokens` tokens is one chunk.
 
     A longer one is cut at sentences: its first paragraph (the title, in news) stands alone, then sentences are packed into
-    chunks of at most 64 tokens, at most 64 chunks. A sentence that is longer is cut within. `pad` is the id to fill batches with.
+    chunks of at most 64 tokens, at most 64 chunks. A sentence that is longer is cut within. With `lead_tokens` its first ones, so
+    many, are its lead. `pad` is the id to fill batches with.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, max_tokens: int, lead_tokens: int | None = None) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self._begin, self._end, self.pad = _frame(tokenizer)
         self._max_tokens = max_tokens
+        self._lead_tokens = lead_tokens
 
     def split(self, texts: Sequence[str]) -> list[Chunked]:
         """The chunks of each text."""
@@ -61,7 +72,8 @@ class Chunker:
         if len(ids) + _SPECIAL_TOKENS <= self._max_tokens:
             return Chunked(chunks=(self._framed(ids),), cut=cut)
         chunks = tuple(islice(self._parts(text), MAX_CHUNKS + 1))
-        return Chunked(chunks=chunks[:MAX_CHUNKS], cut=cut or len(chunks) > MAX_CHUNKS)
+        lead = None if self._lead_tokens is None else self._framed(ids[: self._lead_tokens - _SPECIAL_TOKENS])
+        return Chunked(chunks=chunks[:MAX_CHUNKS], cut=cut or len(chunks) > MAX_CHUNKS, lead=lead)
 
     def _parts(self, text: str) -> Iterator[Ids]:
         title, *body = paragraphs(text)

@@ -33,6 +33,8 @@ class TextConfig(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...]
     max_tokens: Annotated[int, Meta(ge=64)]  # the parts of a longer text have up to 64
     heads: tuple[Head, ...]
+    lead_tokens: Annotated[int, Meta(ge=64)] | None = None
+    """Of a text above `max_tokens` tokens the topic is asked of so many of its first ones in one piece, in place of its parts."""
 
     def heads_of(self, lang: str) -> dict[Question, Head]:
         """The heads that answer for a language."""
@@ -64,6 +66,8 @@ def config_of(manifest: Manifest) -> TextConfig:
 
 
 def _fault(config: TextConfig) -> str | None:
+    if config.lead_tokens is not None and config.lead_tokens <= config.max_tokens:
+        return f"lead_tokens is {config.lead_tokens}, but texts of up to {config.max_tokens} are read whole anyway"
     for place, head in enumerate(config.heads):
         if fault := _head_fault(head, config.languages):
             return f"heads[{place}]: {fault}"

@@ -47,7 +47,7 @@ class TextScorer:
         self.config = config
         self.manifest = manifest
         self._session = session
-        self._chunker = Chunker(tokenizer, max_tokens=config.max_tokens)
+        self._chunker = Chunker(tokenizer, max_tokens=config.max_tokens, lead_tokens=config.lead_tokens)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="score") if threads > 1 else None
 
     @classmethod
@@ -84,11 +84,11 @@ class TextScorer:
         """One score for each text, in their order; no string makes it raise, and no text's score depends on its neighbours.
 
         Each of `langs` is one of the model's languages. A text of up to `max_tokens` tokens is scored whole; a longer one by
-        parts: see `combine`.
+        parts, see `combine`, and its topic by its lead, where the model has one.
         """
         chunked = self._chunker.split(texts)
-        logits = self._logits([chunk for text in chunked for chunk in text.chunks])
-        ends = itertools.pairwise(itertools.accumulate((len(text.chunks) for text in chunked), initial=0))
+        logits = self._logits([piece for text in chunked for piece in text.pieces])
+        ends = itertools.pairwise(itertools.accumulate((len(text.pieces) for text in chunked), initial=0))
         return [
             self._text_score(lang, text, logits[start:end]) for lang, text, (start, end) in zip(langs, chunked, ends, strict=True)
         ]
@@ -115,12 +115,14 @@ class TextScorer:
             return TextScore(lang=lang, sentiment=None, topic=None, reason="no words to score", model=None)
         heads = self.config.heads_of(lang)
         sentiment, topic = heads.get("sentiment"), heads.get("topic")
+        parts = logits[: len(chunked.chunks)]
+        subject = parts if chunked.lead is None else logits[-1:]
         return TextScore(
             lang=lang,
-            sentiment=None if sentiment is None else to_sentiment(_opinion(sentiment, logits), sentiment.labels),
+            sentiment=None if sentiment is None else to_sentiment(_opinion(sentiment, parts), sentiment.labels),
             topic=None
             if topic is None
-            else to_topic(_subject(topic, logits), topic, region=_region(heads.get("region"), logits)),
+            else to_topic(_subject(topic, subject), topic, region=_region(heads.get("region"), subject)),
             reason="long text: only its beginning was scored" if chunked.cut else None,
             model=self.manifest.ref,
         )

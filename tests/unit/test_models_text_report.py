@@ -280,10 +280,15 @@ def test_the_card_tells_what_a_network_was_made_of() -> None:
     longer = {**student, "start": "runs/small", "before": [*student["before"], student]}
     text = card(manifest("Apache-2.0", SENTFIN), longer, found(), parity=[PARITY], limits=[])
     assert (
-        "A smaller encoder, which goes on from the student `small`, that learned the answers of the trained network `many`"
+        "An encoder, which goes on from the trained network `small`, that learned the answers of the trained network `many`"
         in text
     )
     assert text.count("| Setting | Value |") == 4, "what both students were made of is told once"
+    several = {**student, "teachers": {"en": ["runs/one", "runs/other"]}, "before": [RECIPE] * 3}
+    text = card(manifest("Apache-2.0", SENTFIN), several, found(), parity=[PARITY], limits=[])
+    assert "and of the trained network `one`, made of" in text
+    assert "and of the trained network `other`, made of" in text
+    assert "| teachers | en one + other |" in text
 
 
 def test_a_free_licence_is_refused_for_data_without_one() -> None:

@@ -123,6 +123,21 @@ def test_the_language_is_a_usable_hint_or_detected(root: Path) -> None:
     assert models.score([], []) == []
 
 
+def test_a_long_texts_topic_is_read_from_its_lead_where_the_model_has_one(root: Path) -> None:
+    whole = config(head("sentiment", ["en"], SENTIMENT), head("topic", ["en"], SUBJECTS, 3))
+    words = {"gold": [0, 0, 0.5, 0, 1, 0], "oil": [0.01, 0, 0, 0.3, 0, 0]}
+    write_text_model(root, "parts/1", whole, words)
+    write_text_model(root, "lead/1", whole | {"lead_tokens": 200}, words)
+    by_parts, by_lead = (TextScorer.open(load(root / name), device="cpu") for name in ("parts/1", "lead/1"))
+    article = "gold\n\n" + "oil up. " * 70 + "gold " * 400  # the lead has 1 title and 66 sentences of 3 tokens
+    one, other = (scorer.score([article, "gold"], ["en", "en"]) for scorer in (by_parts, by_lead))
+    assert (one[0].topic, other[0].topic) != (None, None)
+    assert [each[0].topic.label for each in (one, other) if each[0].topic] == ["Gold", "Oil"]
+    assert one[0].sentiment == other[0].sentiment
+    assert one[1].topic == other[1].topic
+    assert other == by_lead.score([article], ["en"]) + by_lead.score(["gold"], ["en"])
+
+
 def test_the_other_tokenizer_frames_and_pads_with_its_own_ids(root: Path) -> None:
     chunker = Chunker(Tokenizer.from_file(str(root / "topics/1/tokenizer.json")), max_tokens=128)
     assert (chunker.split(["oil gold"])[0].chunks, chunker.pad) == (((0, 4, 5, 2),), 1)
@@ -167,6 +182,7 @@ def test_the_log_tells_what_runs_and_warns_of_research_models(root: Path) -> Non
         (config(head("sentiment", ["en"], SENTIMENT), head("region", ["en"], REGIONS)), "region head but no topic head"),
         (config(head("topic", ["en"], SUBJECTS), languages=["en", "zh"]), "'zh' has no head"),
         (config(head("topic", ["en"], SUBJECTS), max_tokens=9), "max_tokens"),
+        (config(head("topic", ["en"], SUBJECTS), lead_tokens=128), "lead_tokens is 128, but texts of up to 128 are read whole"),
         ({"languages": ["en"], "labels": {}, "max_tokens": 128}, "heads"),
     ],
 )

@@ -137,6 +137,18 @@ def test_a_text_of_the_models_length_is_one_chunk(artifact: Artifact) -> None:
     assert len(chunked.chunks) == 1
 
 
+def test_a_lead_is_the_beginning_of_a_text_of_several_parts(artifact: Artifact) -> None:
+    chunker = Chunker(Tokenizer.from_file(str(artifact.path("tokenizer.json"))), max_tokens=128, lead_tokens=200)
+    short, middle, long = chunker.split(["word " * 100, "word " * 150, "word " * 400])
+    assert (short.lead, short.pieces) == (None, short.chunks)
+    assert middle.lead is not None
+    assert long.lead is not None
+    assert (len(middle.lead), len(long.lead)) == (152, 200)
+    assert long.pieces == (*long.chunks, long.lead)
+    assert long.lead[0] == long.chunks[0][0]
+    assert long.lead[-1] == long.chunks[0][-1]
+
+
 def test_a_book_is_cut_and_says_so(artifact: Artifact) -> None:
     (chunked,) = open_chunker(artifact).split(["The bank reported a loss for the quarter. " * 900])
     assert len(chunked.chunks) == MAX_CHUNKS

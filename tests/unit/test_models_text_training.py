@@ -17,7 +17,7 @@ pytest.importorskip("onnx", reason="needs the train extra")
 
 from models.runtime import open_session  # noqa: E402
 from models.training.text.batches import collate, encode, padded, plan, share  # noqa: E402
-from models.training.text.distil import Text, distil  # noqa: E402
+from models.training.text.distil import Text, answers_of, distil, transfer_texts  # noqa: E402
 from models.training.text.finetune import disagreement, finetune, head_loss  # noqa: E402
 from models.training.text.heads import COLUMNS, HEADS, serving  # noqa: E402
 from models.training.text.judge import decide, dev_scores, torch_logits  # noqa: E402
@@ -218,6 +218,30 @@ def test_a_student_learns_its_teachers_answers(run: Path, tmp_path: Path) -> Non
     distil(run, texts, dev, tmp_path / "longer", recipe=longer)
     first, second = weights(tmp_path), weights(tmp_path / "longer")
     assert all(np.array_equal(first[name], second[name]) for name in first), "it goes on as the student that it starts from"
+
+
+def test_several_teachers_answer_together(run: Path, base: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    finetune(base, parts(), other, recipe=msgspec.structs.replace(FINETUNING, seed=1, epochs=1))
+    texts = [Text(each.text, "en") for each in parts().train[:20]]
+    recipe = Distillation(base="", sets=("surge",), streams=(), teachers={"en": (str(run), str(other))})
+    tokenizer = open_tokenizer(run, max_tokens=recipe.max_tokens)
+    each = [torch_logits(build(teacher), tokenizer, [text.text for text in texts]) for teacher in (run, other)]
+    assert np.abs(each[0] - each[1]).max() > 0.1
+    (tmp_path / "kept").mkdir()
+    found = answers_of(run, texts, tmp_path / "kept", recipe)
+    assert np.allclose(found.numpy(), (each[0] + each[1]) / 2, atol=1e-5)
+
+
+def test_a_student_also_learns_from_the_clauses_and_pairs_of_a_sets_texts() -> None:
+    posts = [Example(text, "finfe", "zh", ()) for text in ("涨停，抢筹！", "还要跌")]
+    news = [Example("央行降息，楼市回暖", "finnl", "zh", ())]
+    found = transfer_texts([*posts, *news], ["恒大违约"], recombine=["finfe"])
+    texts = [each.text for each in found]
+    assert texts[:5] == ["涨停，抢筹！", "还要跌", "央行降息，楼市回暖", "涨停，", "抢筹！"]
+    assert set(texts[5:7]) == {"涨停，抢筹！ 还要跌", "还要跌 涨停，抢筹！"}
+    assert texts[7:] == ["恒大违约"]
+    assert {each.lang for each in found} == {"zh"}
 
 
 def test_the_export_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:

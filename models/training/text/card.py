@@ -12,6 +12,7 @@ from models.training.report.document import Table
 from models.training.report.markdown import cell, table_markdown
 from models.training.text.loop import lineage
 from models.training.text.near_duplicates import SIMILARITY
+from models.training.text.recipe import names_of
 from models.training.text.report.figures import Figures
 from models.training.text.report.parity import Parity
 from models.training.text.report.sections import overview_tables, parity_table
@@ -84,11 +85,12 @@ def _purpose(manifest: Manifest, recipe: Mapping[str, Any]) -> str:
     origin = _origin(recipe)
     made = "An encoder that goes on from"
     if recipe.get("kind") == "distil":
-        start = f", which goes on from the student `{PurePath(recipe['start']).name}`," if recipe.get("start") else ""
-        made = f"A smaller encoder{start} that learned the answers of"
+        start = f", which goes on from the trained network `{PurePath(recipe['start']).name}`," if recipe.get("start") else ""
+        made = f"An encoder{start} that learned the answers of"
+    lead = f", their topics by the first {config.lead_tokens} in one piece" if config.lead_tokens else ""
     return f"""\
 {made} {origin}, with linear heads over the mean of its token
-vectors. It scores headlines, posts and articles in {", ".join(config.languages)}; articles above {config.max_tokens} tokens by parts.
+vectors. It scores headlines, posts and articles in {", ".join(config.languages)}; articles above {config.max_tokens} tokens by parts{lead}.
 
 {table_markdown(Table("Heads", header, heads, left=3))}"""
 
@@ -99,7 +101,7 @@ def _origin(recipe: Mapping[str, Any]) -> str:
     >>> _origin({"base": "runs/b", "before": [{"base": "minilm"}]})
     'the trained network `b`, made of all-MiniLM-L6-v2 of the Sentence Transformers team (Apache-2.0)'
     """
-    names = dict.fromkeys([str(recipe["base"]), *recipe.get("teachers", {}).values()])
+    names = dict.fromkeys([str(recipe["base"]), *names_of(recipe.get("teachers", {}))])
     found = []
     for name, before in zip_longest(names, recipe.get("before", ())[: len(names)]):
         origin = _BASES.get(name, f"the trained network `{PurePath(name).name}`")
@@ -177,12 +179,14 @@ def _setting(name: str, value: object) -> str:
     if name == "data":
         return str(value)[:_HASH_DIGITS]
     if isinstance(value, Mapping):
-        return ", ".join(
-            f"{key} {_setting('base', each) if isinstance(each, str) else f'{each:g}'}" for key, each in value.items()
-        )
+        return ", ".join(f"{key} {f'{each:g}' if isinstance(each, float) else _teachers(each)}" for key, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _teachers(named: str | Sequence[str]) -> str:
+    return " + ".join(PurePath(each).name for each in names_of({"": named}))
 
 
 def _figures(manifest: Manifest, found: Sequence[Figures]) -> str:

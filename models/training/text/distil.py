@@ -1,7 +1,8 @@
 """A small student that learns from a trained network's answers, on labelled and unlabelled texts alike (Hinton et al. 2015)."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from models.training.text.judge import dev_scores, torch_logits
 from models.training.text.loop import Loop
 from models.training.text.measure import Logits
 from models.training.text.network import Network, build, open_tokenizer, pad_token, save
-from models.training.text.recipe import Distillation
+from models.training.text.recipe import Distillation, names_of
 from models.training.text.sets import Example
 
+_CLAUSE = re.compile(r"[^，,。；;！!？?…]+[，,。；;！!？?…]*")
 _TEACHER_ROWS = 4096  # texts between two savings of the teacher's answers
 
 
@@ -34,14 +36,35 @@ class Text:
     lang: str
 
 
-def transfer_texts(examples: Sequence[Example], streamed: Sequence[str]) -> list[Text]:
-    """The texts of the examples and of the streams, each once, those of the streams in their detected language, if it is one of three."""
+def transfer_texts(examples: Sequence[Example], streamed: Sequence[str], *, recombine: Iterable[str] = ()) -> list[Text]:
+    """The texts of the examples and of the streams, each once, those of the streams in their detected language, if it is one of three.
+
+    Also what `recombined` makes of the texts of the sets named `recombine`.
+    """
     found = {example.text: Text(example.text, example.lang) for example in examples}
+    for name in recombine:
+        for made in recombined([each for each in examples if each.source == name]):
+            found.setdefault(made.text, made)
     for text in streamed:
         lang = language.detect(text)
         if lang in LANGUAGES:
             found.setdefault(text, Text(text, lang))
     return list(found.values())
+
+
+def recombined(examples: Sequence[Example], *, seed: int = 0) -> Iterator[Text]:
+    """Unlabelled texts of the examples' kind: the clauses of each text, and each text with another behind it.
+
+    >>> posts = [Example(text, "finfe", "zh", ()) for text in ("明天涨停，抢筹", "下周还要跌")]
+    >>> [each.text for each in recombined(posts)]
+    ['明天涨停，', '抢筹', '明天涨停，抢筹 下周还要跌', '下周还要跌 明天涨停，抢筹']
+    """
+    for example in examples:
+        clauses = [each for each in _CLAUSE.findall(example.text) if any(map(str.isalnum, each))]
+        yield from (Text(each, example.lang) for each in clauses if len(clauses) > 1)
+    order = np.random.default_rng(seed).permutation(len(examples))
+    for one, other in zip(order.tolist(), np.roll(order, 1).tolist(), strict=True):
+        yield Text(f"{examples[one].text} {examples[other].text}", examples[one].lang)
 
 
 def student_of(teacher: Network, recipe: Distillation) -> Network:
@@ -85,15 +108,15 @@ def teacher_logits(run: Path, texts: Sequence[str], kept: Path, *, max_tokens: i
 
 
 def answers_of(run: Path, texts: Sequence[Text], out: Path, recipe: Distillation) -> Any:
-    """What the teacher of each text's language says of it: (texts, COLUMNS)."""
-    answers = np.empty((len(texts), COLUMNS), np.float32)
+    """What the teachers of each text's language say of it: (texts, COLUMNS). Of several the mean of their logits."""
+    answers = np.zeros((len(texts), COLUMNS), np.float32)
     for lang in LANGUAGES:
         rows = [at for at, each in enumerate(texts) if each.lang == lang]
-        teacher = Path(recipe.teachers.get(lang, run))
-        if rows:
-            answers[rows] = teacher_logits(
-                teacher, [texts[at].text for at in rows], out / f"teacher-{lang}", max_tokens=recipe.max_tokens
-            )
+        teachers = names_of({lang: recipe.teachers.get(lang, str(run))})
+        for place, teacher in enumerate(teachers if rows else ()):
+            asked = [texts[at].text for at in rows]
+            found = teacher_logits(Path(teacher), asked, out / f"teacher-{lang}-{place}", max_tokens=recipe.max_tokens)
+            answers[rows] += found / len(teachers)
     return torch.from_numpy(answers)
 
 

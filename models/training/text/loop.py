@@ -1,6 +1,5 @@
 """The training loop that every kind of training shares; it survives kill -9: a checkpoint holds all that the next step depends on."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -98,8 +97,7 @@ class Loop:
             group["lr"] = group["peak"] * share
 
     def _train_step(self, loss: Callable[[Any], Any], key: Any) -> float:
-        wide = self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if wide else contextlib.nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=multiplies_bfloat16(self.device)):
             value = loss(key)
         self.optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -137,6 +135,12 @@ class Loop:
         partial = path.with_suffix(".partial")
         torch.save(content, partial)
         os.replace(partial, path)
+
+
+def multiplies_bfloat16(device: Any) -> bool:
+    """Whether matrix products in bfloat16 are the faster ones: twice as fast on a CPU that has them, and far slower on others."""
+    capable: dict[str, Any] = torch.cpu.get_capabilities()
+    return device.type == "cuda" or any(capable.get(each, False) for each in ("avx512_bf16", "amx_bf16"))
 
 
 def same_settings(made: Any, recipe: Schedule) -> bool:

@@ -1,5 +1,6 @@
 """The settings of a training run, read from a YAML file."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -63,18 +64,29 @@ class Distillation(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A small encoder that learns a teacher's soft labels on the labelled sets' training part and the streams.
 
     `base` is a finished run, from which the student has its tokenizer and, projected, its word embeddings. `teachers` are finished
-    runs by language; `base` teaches the others. The student has `layers` of `width`, or goes on as the finished student `start`.
+    runs by language, one or several that answer together; `base` teaches the others. The student has `layers` of `width`, or goes on
+    as the finished run `start`. From the texts of the sets in `recombined` it also learns by their clauses, and by pairs of them.
     """
 
     sets: tuple[str, ...]
     streams: tuple[str, ...]
-    teachers: dict[str, str] = {}
+    teachers: dict[str, str | tuple[str, ...]] = {}
     start: str = ""
     layers: int = 4
     width: int = 256
     heads: int = 4
     softness: float = 2.0
     patience: int = 2
+    recombined: tuple[str, ...] = ()
+
+
+def names_of(teachers: Mapping[str, str | Sequence[str]]) -> list[str]:
+    """All teachers, in the order of their languages.
+
+    >>> names_of({"en": "runs/one", "zh": ("runs/two", "runs/three")})
+    ['runs/one', 'runs/two', 'runs/three']
+    """
+    return [name for named in teachers.values() for name in ([named] if isinstance(named, str) else named)]
 
 
 Recipe = Finetuning | Pretraining | Distillation

@@ -51,7 +51,8 @@ def release(
         raise ConfigError(f"the run trained no head that answers for {', '.join(languages)}", file=str(run))
     columns = sorted({column for names in answering.values() for name in names for column in HEADS[name].columns})
     network = build(run, attn_implementation="eager").eval()
-    tokenizer = open_tokenizer(run, max_tokens=MAX_TOKENS)
+    lead = max(int(recipe["max_tokens"]), MAX_TOKENS)
+    tokenizer = open_tokenizer(run, max_tokens=lead)
     reference = _reference(network, tokenizer, dev, columns)
     parities, served = variants.export(Served(network, columns), tokenizer, out, reference)
     logits = _widened(served, columns)
@@ -60,6 +61,7 @@ def release(
     config = {
         "languages": list(answering),
         "max_tokens": MAX_TOKENS,
+        **({"lead_tokens": lead} if lead > MAX_TOKENS else {}),
         "heads": msgspec.to_builtins(heads),
         "encoder": shape(network),
     }

@@ -12,7 +12,7 @@ from models.training.text.distil import distil, transfer_texts
 from models.training.text.finetune import finetune
 from models.training.text.loop import remember
 from models.training.text.pretrain import pretrain
-from models.training.text.recipe import Finetuning, Pretraining, Recipe, read_recipe
+from models.training.text.recipe import Finetuning, Pretraining, Recipe, names_of, read_recipe
 from models.training.text.sets import SETS, read_sets
 from models.training.text.split import Split, split
 
@@ -56,9 +56,9 @@ def train(job: Job) -> None:
         finetune(start, parts, out, recipe=recipe, resume=resume)
         remember(out, [start])
     else:
-        transfer = transfer_texts(parts.train, list(stream_texts(data, recipe.streams)))
+        transfer = transfer_texts(parts.train, list(stream_texts(data, recipe.streams)), recombine=recipe.recombined)
         distil(Path(start), transfer, parts.dev, out, recipe=recipe, resume=resume)
-        remember(out, [start, *recipe.teachers.values(), *filter(None, [recipe.start])])
+        remember(out, [start, *names_of(recipe.teachers), *filter(None, [recipe.start])])
 
 
 def _follow(project: str, out: Path, recipe: Recipe) -> None:
