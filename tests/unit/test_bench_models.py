@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from core.errors import ModelError
@@ -13,9 +14,9 @@ from tests.unit.text_artifacts import SENTIMENT, config, head, write_text_model
 pytest.importorskip("openvino", reason="needs the bench extra")
 pytest.importorskip("torch", reason="needs the train extra")
 
-from bench.encoder import shape_of, write_student
+from bench.encoder import Shape, shape_of, write_float, write_student
 from bench.models import BARS, compare
-from bench.peers import REFERENCE, Ids, batched, open_tokenizer
+from bench.peers import REFERENCE, Ids, batched, in_blocks, open_onnxruntime, open_tokenizer
 
 WORDS = dict.fromkeys(("profit", "loss", "shares", "the", "of", "to", "in"), (0.0, 0.0, 0.0))
 
@@ -37,9 +38,19 @@ def test_every_contender_is_measured_on_headlines_and_posts(student: Artifact, t
     assert headlines.mean_tokens < posts.mean_tokens
     for sample in found.samples:
         assert [speed.ratio for speed in sample.speeds if speed.contender == REFERENCE] == [1.0]
-        assert len(sample.speeds) == 10
+        assert len(sample.speeds) == 12
         assert all(speed.least <= speed.ratio <= speed.most and speed.texts_per_cpu_s > 0 for speed in sample.speeds)
     assert [bar.name for bar in found.bars] == list(BARS)
+
+
+def test_blocks_of_eight_bits_answer_nearly_as_floats(tmp_path: Path) -> None:
+    write_float(Shape(layers=1, width=128, heads=2, inner=256, vocabulary=50), tmp_path / "float.onnx", columns=3)
+    made = in_blocks(tmp_path / "float.onnx")
+    assert [node.op_type for node in onnx.load(made).graph.node].count("MatMulNBits") == 6
+    ids = np.arange(20).reshape(2, 10)
+    floats, blocks = (open_onnxruntime(path)(ids, np.ones_like(ids)) for path in (tmp_path / "float.onnx", made))
+    assert np.abs(floats - blocks).max() < 0.05
+    assert not np.array_equal(floats, blocks)
 
 
 def test_answers_of_batches_come_in_the_order_of_the_texts(student: Artifact) -> None:
