@@ -63,13 +63,17 @@ def models_export_text(
         int | None,
         typer.Option(help="Keep this many word pieces, those that the languages use most; all if not given.", min=1000),
     ] = None,
+    lead_tokens: Annotated[
+        int | None,
+        typer.Option(help="Ask the topic of a text above 128 tokens of so many of its first in one piece.", min=129, max=512),
+    ] = None,
     models: ModelsOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Export to ONNX, hold every variant against torch, calibrate, measure, and write manifest, card and report."""
     from commands.training import Exported, export_text
 
-    exported = Exported(run, name, tuple(languages or ()), pieces)
+    exported = Exported(run, name, tuple(languages or ()), pieces, lead_tokens)
     export_text(models_folder(models, settings), exported, data)
 
 

@@ -33,12 +33,14 @@ def print_sets(data: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A finished run to export: what it is to be called, the languages that it is to serve, and how many word pieces it may keep."""
+    """A finished run to export: what it is to be called, the languages that it is to serve, how many word pieces it may keep, and how
+    much of a long text's beginning it is asked the topic of in one piece."""
 
     run: Path
     reference: str
     languages: tuple[str, ...]
     pieces: int | None
+    lead_tokens: int | None = None
 
 
 def export_text(models: Path, exported: Exported, data: Path) -> None:
@@ -56,7 +58,8 @@ def export_text(models: Path, exported: Exported, data: Path) -> None:
         if exported.pieces is not None or has_word_pieces(run):
             run = Path(folder)
             prune(exported.run, run, texts_of(parts.train, languages), size=exported.pieces)
-        manifest, found = release(run, parts, out, data=data, now=utc_now(), languages=languages)
+        now, lead = utc_now(), exported.lead_tokens
+        manifest, found = release(run, parts, out, data=data, now=now, languages=languages, lead_tokens=lead)
     _print_figures(found)
     print(f"{manifest.reference}, licence {manifest.licence}: its card and report are in {out}")
 

@@ -241,7 +241,9 @@ def test_a_student_also_learns_from_the_clauses_and_pairs_of_a_sets_texts() -> N
     assert texts[:5] == ["涨停，抢筹！", "还要跌", "央行降息，楼市回暖", "涨停，", "抢筹！"]
     assert set(texts[5:7]) == {"涨停，抢筹！ 还要跌", "还要跌 涨停，抢筹！"}
     assert texts[7:] == ["恒大违约"]
-    assert {each.lang for each in found} == {"zh"}
+    assert {(each.lang, each.heads) for each in found} == {("zh", ())}
+    own = transfer_texts([example("涨停，抢筹！"), *news], [], recombine=["surge"], own=True)
+    assert [each.heads for each in own] == [("sentiment.en",), (), *[("sentiment.en",)] * 3]
 
 
 def test_the_export_answers_as_the_network_does(run: Path, tmp_path: Path) -> None:

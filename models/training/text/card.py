@@ -26,6 +26,7 @@ _BASES = {
     "e5": "multilingual-e5-small of Microsoft (MIT), its vocabulary cut to the pieces that the languages need",
     "BAAI/bge-small-en-v1.5": "bge-small-en-v1.5 of BAAI (MIT)",
     "BAAI/bge-small-zh-v1.5": "bge-small-zh-v1.5 of BAAI (MIT)",
+    "BAAI/bge-small-zh": "bge-small-zh of BAAI (MIT)",
 }
 _ORIGINS = {
     "twitter_sentiment": "zeroshot/twitter-financial-news-sentiment, tweets of 2019-11 to 2020-03",

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,41 +30,45 @@ _TEACHER_ROWS = 4096  # texts between two savings of the teacher's answers
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text to learn from."""
+    """A text to learn from: the answers of `heads` or, where there are none, of all that serve its language."""
 
     text: str
     lang: str
+    heads: tuple[str, ...] = ()
 
 
-def transfer_texts(examples: Sequence[Example], streamed: Sequence[str], *, recombine: Iterable[str] = ()) -> list[Text]:
+def transfer_texts(
+    examples: Sequence[Example], streamed: Sequence[str], *, recombine: Iterable[str] = (), own: bool = False
+) -> list[Text]:
     """The texts of the examples and of the streams, each once, those of the streams in their detected language, if it is one of three.
 
-    Also what `recombined` makes of the texts of the sets named `recombine`.
+    Also what `recombined` makes of the texts of the sets named `recombine`. With `own`, a set's texts teach its own heads alone.
     """
-    found = {example.text: Text(example.text, example.lang) for example in examples}
+    made = [Text(each.text, each.lang, tuple(target.head for target in each.targets) if own else ()) for each in examples]
+    found = {each.text: each for each in made}
     for name in recombine:
-        for made in recombined([each for each in examples if each.source == name]):
-            found.setdefault(made.text, made)
-    for text in streamed:
-        lang = language.detect(text)
+        for text in recombined([each for each, example in zip(made, examples, strict=True) if example.source == name]):
+            found.setdefault(text.text, text)
+    for streamed_text in streamed:
+        lang = language.detect(streamed_text)
         if lang in LANGUAGES:
-            found.setdefault(text, Text(text, lang))
+            found.setdefault(streamed_text, Text(streamed_text, lang))
     return list(found.values())
 
 
-def recombined(examples: Sequence[Example], *, seed: int = 0) -> Iterator[Text]:
-    """Unlabelled texts of the examples' kind: the clauses of each text, and each text with another behind it.
+def recombined(texts: Sequence[Text], *, seed: int = 0) -> Iterator[Text]:
+    """Further texts of the same kind: the clauses of each text, and each text with another behind it.
 
-    >>> posts = [Example(text, "finfe", "zh", ()) for text in ("明天涨停，抢筹", "下周还要跌")]
+    >>> posts = [Text(text, "zh", ("sentiment.zh",)) for text in ("明天涨停，抢筹", "下周还要跌")]
     >>> [each.text for each in recombined(posts)]
     ['明天涨停，', '抢筹', '明天涨停，抢筹 下周还要跌', '下周还要跌 明天涨停，抢筹']
     """
-    for example in examples:
-        clauses = [each for each in _CLAUSE.findall(example.text) if any(map(str.isalnum, each))]
-        yield from (Text(each, example.lang) for each in clauses if len(clauses) > 1)
-    order = np.random.default_rng(seed).permutation(len(examples))
+    for each in texts:
+        clauses = [clause for clause in _CLAUSE.findall(each.text) if any(map(str.isalnum, clause))]
+        yield from (replace(each, text=clause) for clause in clauses if len(clauses) > 1)
+    order = np.random.default_rng(seed).permutation(len(texts))
     for one, other in zip(order.tolist(), np.roll(order, 1).tolist(), strict=True):
-        yield Text(f"{examples[one].text} {examples[other].text}", examples[one].lang)
+        yield replace(texts[one], text=f"{texts[one].text} {texts[other].text}")
 
 
 def student_of(teacher: Network, recipe: Distillation) -> Network:
@@ -145,7 +149,7 @@ def distil(
         ids, mask = (
             torch.from_numpy(each).to(loop.device) for each in padded([chunks[at] for at in indices], pad_id=pad_token(tokenizer))
         )
-        heads = [asked[texts[at].lang] for at in indices]
+        heads = [texts[at].heads or asked[texts[at].lang] for at in indices]
         return soft_loss(student(ids, mask).float(), answers[list(indices)].to(loop.device), heads, softness=recipe.softness)
 
     loop.run(epochs, loss, lambda: dev_scores(student, tokenizer, dev), patience=recipe.patience)

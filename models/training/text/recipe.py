@@ -65,7 +65,8 @@ class Distillation(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `base` is a finished run, from which the student has its tokenizer and, projected, its word embeddings. `teachers` are finished
     runs by language, one or several that answer together; `base` teaches the others. The student has `layers` of `width`, or goes on
-    as the finished run `start`. From the texts of the sets in `recombined` it also learns by their clauses, and by pairs of them.
+    as the finished run `start`. From the texts of the sets in `recombined` it also learns by their clauses, and by pairs of them;
+    with `own_heads` a set's texts teach it the heads alone that the set has labels for.
     """
 
     sets: tuple[str, ...]
@@ -78,6 +79,7 @@ class Distillation(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     softness: float = 2.0
     patience: int = 2
     recombined: tuple[str, ...] = ()
+    own_heads: bool = False
 
 
 def names_of(teachers: Mapping[str, str | Sequence[str]]) -> list[str]:

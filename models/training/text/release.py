@@ -36,11 +36,19 @@ MAX_TOKENS = 128
 
 
 def release(
-    run: Path, parts: Split, out: Path, *, data: Path, now: datetime, languages: Sequence[str] = LANGUAGES
+    run: Path,
+    parts: Split,
+    out: Path,
+    *,
+    data: Path,
+    now: datetime,
+    languages: Sequence[str] = LANGUAGES,
+    lead_tokens: int | None = None,
 ) -> tuple[Manifest, list[Figures]]:
     """The manifest of the model written to `out` (…/NAME/VERSION), and its figures on the development part.
 
-    `parts` is the split of all sets; the model serves `languages`, those without a set of their own by the English heads.
+    `parts` is the split of all sets; the model serves `languages`, those without a set of their own by the English heads. Of longer
+    texts than it reads whole, it is asked the topic of the first `lead_tokens` in one piece.
     `ConfigError` where the export falls short of parity.
     """
     recipe = finished(run)
@@ -51,8 +59,7 @@ def release(
         raise ConfigError(f"the run trained no head that answers for {', '.join(languages)}", file=str(run))
     columns = sorted({column for names in answering.values() for name in names for column in HEADS[name].columns})
     network = build(run, attn_implementation="eager").eval()
-    lead = max(int(recipe["max_tokens"]), MAX_TOKENS)
-    tokenizer = open_tokenizer(run, max_tokens=lead)
+    tokenizer = open_tokenizer(run, max_tokens=lead_tokens or MAX_TOKENS)
     reference = _reference(network, tokenizer, dev, columns)
     parities, served = variants.export(Served(network, columns), tokenizer, out, reference)
     logits = _widened(served, columns)
@@ -61,10 +68,11 @@ def release(
     config = {
         "languages": list(answering),
         "max_tokens": MAX_TOKENS,
-        **({"lead_tokens": lead} if lead > MAX_TOKENS else {}),
         "heads": msgspec.to_builtins(heads),
         "encoder": shape(network),
     }
+    if lead_tokens is not None:
+        config["lead_tokens"] = lead_tokens
     manifest = _manifest(out, sources, config, now=now)
     write_manifest(out, manifest)
     found = evaluate(out, parts, out, parity=parities)

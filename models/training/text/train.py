@@ -56,7 +56,8 @@ def train(job: Job) -> None:
         finetune(start, parts, out, recipe=recipe, resume=resume)
         remember(out, [start])
     else:
-        transfer = transfer_texts(parts.train, list(stream_texts(data, recipe.streams)), recombine=recipe.recombined)
+        streamed = list(stream_texts(data, recipe.streams))
+        transfer = transfer_texts(parts.train, streamed, recombine=recipe.recombined, own=recipe.own_heads)
         distil(Path(start), transfer, parts.dev, out, recipe=recipe, resume=resume)
         remember(out, [start, *names_of(recipe.teachers), *filter(None, [recipe.start])])
 
