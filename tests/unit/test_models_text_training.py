@@ -21,7 +21,16 @@ from models.training.text.distil import Text, answers_of, distil, transfer_texts
 from models.training.text.finetune import disagreement, finetune, head_loss  # noqa: E402
 from models.training.text.heads import COLUMNS, HEADS, serving  # noqa: E402
 from models.training.text.judge import decide, dev_scores, torch_logits  # noqa: E402
-from models.training.text.loop import CHECKPOINT, MEAN, RECIPE, finished, lineage, remember, same_settings  # noqa: E402
+from models.training.text.loop import (  # noqa: E402
+    CHECKPOINT,
+    MEAN,
+    RECIPE,
+    finished,
+    lineage,
+    multiplies_bfloat16,
+    remember,
+    same_settings,
+)
 from models.training.text.measure import bootstrap, macro_f1  # noqa: E402
 from models.training.text.near_duplicates import groups, shared  # noqa: E402
 from models.training.text.network import HEAD, build, open_tokenizer  # noqa: E402
@@ -150,6 +159,14 @@ def test_adapters_train_few_weights_and_are_folded_in(base: Path, tmp_path: Path
     before, after = weights(base), weights(tmp_path)
     moved = {name for name in before if not np.array_equal(before[name], after[name]) and name.startswith("encoder.")}
     assert moved == {name for name in before if name.endswith((".query.weight", ".key.weight", ".value.weight", ".dense.weight"))}
+
+
+@pytest.mark.parametrize(("has", "expected"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)])
+def test_training_computes_in_bfloat16_where_the_cpu_has_its_products(
+    has: dict[str, bool], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, **has})
+    assert multiplies_bfloat16(torch.device("cpu")) is expected
 
 
 def test_an_unfinished_run_has_no_recipe(run: Path, tmp_path: Path) -> None:

@@ -180,7 +180,9 @@ def _setting(name: str, value: object) -> str:
     if name == "data":
         return str(value)[:_HASH_DIGITS]
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {f'{each:g}' if isinstance(each, float) else _teachers(each)}" for key, each in value.items())
+        return ", ".join(
+            f"{key} {f'{each:g}' if isinstance(each, int | float) else _teachers(each)}" for key, each in value.items()
+        )
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
