@@ -40,6 +40,7 @@ from models.training.text.recipe import Distillation, Finetuning, Pretraining, r
 from models.training.text.sets import SETS, Example, Target, agreed_decision, data_sources, read_sets  # noqa: E402
 from models.training.text.split import Split, deduplicate, split  # noqa: E402
 from models.training.text.taxonomy import read_taxonomy, taxonomy  # noqa: E402
+from models.training.text.train import Job, train  # noqa: E402
 
 SHARES = {"surge": 1.0, "finnl": 1.0}
 FINETUNING = Finetuning(base="", sets=SHARES, epochs=2, batch_size=4, checkpoint_steps=10, encoder_rate=1e-3, head_rate=1e-2)
@@ -98,6 +99,16 @@ def test_training_learns_what_the_texts_tell_and_leaves_logs(run: Path) -> None:
     assert scores["surge"] > 0.9
     assert scores["finnl"] > 0.5
     assert list((run / "logs").glob("events.*"))
+
+
+def test_a_run_notes_the_base_that_it_was_given_in_place_of_the_recipes(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("{kind: finetune, base: BAAI/bge-small-zh-v1.5, sets: {surge: 1, finnl: 1}, epochs: 1, batch_size: 16}")
+    monkeypatch.setattr("models.training.text.train.read_split", lambda _: parts())
+    train(Job(str(recipe), tmp_path, tmp_path / "run", base=str(base)))
+    assert finished(tmp_path / "run")["base"] == str(base)
 
 
 def test_every_text_counts_alike_in_what_decides_which_epoch_was_best(base: Path) -> None:

@@ -97,15 +97,19 @@ vectors. It scores headlines, posts and articles in {", ".join(config.languages)
 
 
 def _origin(recipe: Mapping[str, Any]) -> str:
-    """What a network was made of, back to the pretrained encoders; of a student, who taught it.
+    """What a network was made of, back to the pretrained encoders, which may lie in folders of their names; of a student, who taught it.
 
     >>> _origin({"base": "runs/b", "before": [{"base": "minilm"}]})
     'the trained network `b`, made of all-MiniLM-L6-v2 of the Sentence Transformers team (Apache-2.0)'
+    >>> _origin({"base": "folder/bge-small-zh"})
+    'bge-small-zh of BAAI (MIT)'
     """
     names = dict.fromkeys([str(recipe["base"]), *names_of(recipe.get("teachers", {}))])
     found = []
     for name, before in zip_longest(names, recipe.get("before", ())[: len(names)]):
         origin = _BASES.get(name, f"the trained network `{PurePath(name).name}`")
+        if before is None:
+            origin = next((told for base, told in _BASES.items() if PurePath(base).name == PurePath(name).name), origin)
         found.append(origin if before is None else f"{origin}, made of {_origin(before)}")
     return " and of ".join(found)
 

@@ -42,9 +42,11 @@ def train(job: Job) -> None:
     """Train by a recipe."""
     torch.set_num_threads(1)  # two spinning threads were four times slower on a busy machine
     recipe, data, out, resume = read_recipe(job.recipe), job.data, job.out, job.resume
+    if job.base is not None:
+        recipe = msgspec.structs.replace(recipe, base=job.base)
     if job.project is not None:
         _follow(job.project, out, recipe)
-    start = base_folder(job.base or recipe.base, data, out)
+    start = base_folder(recipe.base, data, out)
     if isinstance(recipe, Pretraining):
         texts = list(dict.fromkeys(filter(None, stream_texts(data, recipe.streams))))
         pretrain(start, texts, out, recipe=recipe, resume=resume)
