@@ -12,7 +12,7 @@ from models.training.report.document import Table
 from models.training.report.markdown import cell, table_markdown
 from models.training.text.loop import lineage
 from models.training.text.near_duplicates import SIMILARITY
-from models.training.text.recipe import names_of
+from models.training.text.recipe import listed, names_of
 from models.training.text.report.figures import Figures
 from models.training.text.report.parity import Parity
 from models.training.text.report.sections import overview_tables, parity_table
@@ -193,7 +193,7 @@ def _setting(name: str, value: object) -> str:
 
 
 def _teachers(named: str | Sequence[str]) -> str:
-    return " + ".join(PurePath(each).name for each in names_of({"": named}))
+    return " + ".join(PurePath(each).name for each in listed(named))
 
 
 def _figures(manifest: Manifest, found: Sequence[Figures]) -> str:

@@ -21,7 +21,7 @@ from models.training.text.judge import dev_scores, torch_logits
 from models.training.text.loop import Loop
 from models.training.text.measure import Logits
 from models.training.text.network import Network, build, open_tokenizer, pad_token, save
-from models.training.text.recipe import Distillation, names_of
+from models.training.text.recipe import Distillation, listed
 from models.training.text.sets import Example
 
 _CLAUSE = re.compile(r"[^，,。；;！!？?…]+[，,。；;！!？?…]*")
@@ -116,9 +116,9 @@ def answers_of(run: Path, texts: Sequence[Text], out: Path, recipe: Distillation
     answers = np.zeros((len(texts), COLUMNS), np.float32)
     for lang in LANGUAGES:
         rows = [at for at, each in enumerate(texts) if each.lang == lang]
-        teachers = names_of({lang: recipe.teachers.get(lang, str(run))})
+        asked = [texts[at].text for at in rows]
+        teachers = listed(recipe.teachers.get(lang, str(run)))
         for place, teacher in enumerate(teachers if rows else ()):
-            asked = [texts[at].text for at in rows]
             found = teacher_logits(Path(teacher), asked, out / f"teacher-{lang}-{place}", max_tokens=recipe.max_tokens)
             answers[rows] += found / len(teachers)
     return torch.from_numpy(answers)

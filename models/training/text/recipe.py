@@ -88,7 +88,12 @@ def names_of(teachers: Mapping[str, str | Sequence[str]]) -> list[str]:
     >>> names_of({"en": "runs/one", "zh": ("runs/two", "runs/three")})
     ['runs/one', 'runs/two', 'runs/three']
     """
-    return [name for named in teachers.values() for name in ([named] if isinstance(named, str) else named)]
+    return [name for named in teachers.values() for name in listed(named)]
+
+
+def listed(named: str | Sequence[str]) -> Sequence[str]:
+    """A language's teachers, where one may stand without a list."""
+    return (named,) if isinstance(named, str) else named
 
 
 Recipe = Finetuning | Pretraining | Distillation
